@@ -1,0 +1,1 @@
+"""heliostat: distributed training, evaluation and prediction for PyTorch computer vision."""

@@ -1,0 +1,1 @@
+"""What do people type? argv → one call → what people read. The only room that prints or exits."""

@@ -1,0 +1,76 @@
+"""The display where there is no terminal: a log file, CI, a job's output on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import TextIO
+
+from heliostat.cli.wording import details, duration, position
+from heliostat.runtime.events import Event, Note, Phase, Progress
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class PlainDisplay:
+    """Writes one line at a change of phase, one every 5 s of progress, and each note once.
+
+    Phases with progress take turns (training, evaluating, training…): such a phase has a line of
+    its own the first time only, and its progress lines name it.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        """Write to `stream`; `clock` gives seconds, from which each line's time is counted."""
+        self._stream = stream
+        self._clock = clock
+        self._started = clock()
+        self._written_at: float | None = None
+        self._phase = ""
+        self._moving: set[str] = set()
+        self._pending: str | None = None
+        self._notes: set[str] = set()
+        self._lock = Lock()
+
+    def show(self, event: Event) -> None:
+        """Show `event`, at once or when its time comes; may be called from any thread."""
+        with self._lock:
+            match event:
+                case Phase(text):
+                    self._enter(text)
+                case Note(text):
+                    if text not in self._notes:
+                        self._notes.add(text)
+                        self._write(text)
+                case Progress():
+                    self._advance(event)
+
+    def close(self) -> None:
+        """Write the newest progress, if it still waits for its time."""
+        with self._lock:
+            self._write_pending()
+
+    def _enter(self, phase: str) -> None:
+        if phase != self._phase and phase not in self._moving:
+            self._write_pending()
+            self._written_at = None
+            self._write(phase)
+        self._phase = phase
+
+    def _advance(self, progress: Progress) -> None:
+        self._moving.add(self._phase)
+        figures = ", ".join([position(progress), *details(progress)])
+        self._pending = f"{self._phase}: {figures}" if self._phase else figures
+        now = self._clock()
+        if self._written_at is None or now - self._written_at >= SECONDS_BETWEEN_LINES:
+            self._written_at = now
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        if self._pending is not None:
+            self._write(self._pending)
+            self._pending = None
+
+    def _write(self, text: str) -> None:
+        elapsed = duration(self._clock() - self._started)
+        self._stream.write(f"[{elapsed}] {text}\n")
+        self._stream.flush()

@@ -1,0 +1,200 @@
+"""The other rooms' calls that commands make, as a value: tests pass other functions in.
+
+Every import here is deferred to the call: torch, ray and mlflow take seconds, and `--help` and a
+spec's typing mistakes need none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from heliostat.runtime.events import Event
+    from heliostat.runtime.outcome import Outcome
+    from heliostat.runtime.submit import Submission
+    from heliostat.spec import Document
+    from heliostat.spec.problems import Problem
+
+
+class Run(Protocol):
+    """Runs a job to its end."""
+
+    def __call__(
+        self,
+        document: Document,
+        *,
+        local: bool,
+        cluster: str | None,
+        show: Callable[[Event], None],
+    ) -> Outcome:
+        """Return how the job ended; an InputError means that nothing was started."""
+
+
+class Resume(Protocol):
+    """Goes on with a job."""
+
+    def __call__(
+        self, job: str, overrides: Sequence[str], *, show: Callable[[Event], None]
+    ) -> Outcome:
+        """Return how the job ended."""
+
+
+class Check(Protocol):
+    """Tries what a spec names."""
+
+    def __call__(self, document: Document, *, deep: bool) -> tuple[Problem, ...]:
+        """Return warnings; errors are raised as one InputError."""
+
+
+class Plan(Protocol):
+    """Makes the request for Ray Jobs."""
+
+    def __call__(self, document: Document, *, job: str | None, cluster: str) -> Submission:
+        """Return the request; nothing is sent."""
+
+
+class Logs(Protocol):
+    """Reads a job's log."""
+
+    def __call__(self, cluster: str, job: str, *, follow: bool) -> Iterator[str]:
+        """Return the log in pieces; with `follow`, until the job ends."""
+
+
+class Ui(Protocol):
+    """Serves the MLflow UI."""
+
+    def __call__(self, *, host: str, port: int, opened: Callable[[str], None]) -> None:
+        """Call `opened` with the address once it answers, and return after Ctrl-C."""
+
+
+def _load(path: Path, overrides: Sequence[str]) -> Document:
+    from heliostat import spec
+
+    return spec.load(path, overrides)
+
+
+def _run(
+    document: Document, *, local: bool, cluster: str | None, show: Callable[[Event], None]
+) -> Outcome:
+    from heliostat.runtime.run import run
+
+    return run(document, local=local, cluster=cluster, show=show)
+
+
+def _resume(job: str, overrides: Sequence[str], *, show: Callable[[Event], None]) -> Outcome:
+    from heliostat.runtime.resume import resume
+
+    return resume(job, overrides, show=show)
+
+
+def _check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
+    from heliostat.runtime.check import check
+
+    return check(document, deep=deep)
+
+
+def _sync(job: str | None) -> Sequence[DataclassInstance]:
+    from heliostat.runtime.sync import sync
+
+    return sync(job)
+
+
+def _plan(document: Document, *, job: str | None, cluster: str) -> Submission:
+    from heliostat.runtime.submit import plan
+
+    return plan(document, job=job, cluster=cluster)
+
+
+def _submit(submission: Submission) -> str:
+    from heliostat.runtime.submit import submit
+
+    return submit(submission)
+
+
+def _jobs(cluster: str) -> Sequence[DataclassInstance]:
+    from heliostat.runtime.submit import jobs
+
+    return jobs(cluster)
+
+
+def _logs(cluster: str, job: str, *, follow: bool) -> Iterator[str]:
+    from heliostat.runtime.submit import logs
+
+    return logs(cluster, job, follow=follow)
+
+
+def _stop(cluster: str, job: str) -> str:
+    from heliostat.runtime.submit import stop
+
+    return stop(cluster, job)
+
+
+def _ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
+    from heliostat.runtime.ui import ui
+
+    ui(host=host, port=port, opened=opened)
+
+
+def _runs(experiment: str | None) -> Sequence[DataclassInstance]:
+    with _tracking() as uri:
+        from heliostat.runtime.settling import settle_dead
+        from heliostat.tracking.listing import list_runs
+
+        # A status has to be true for whoever looks: a job that was killed can't tell its own end.
+        settle_dead(uri)
+        return list_runs(uri, experiment=experiment)
+
+
+def _models() -> Sequence[DataclassInstance]:
+    with _tracking() as uri:
+        from heliostat.tracking.models import list_models
+
+        return list_models(uri)
+
+
+def _promote(name: str, version: int, alias: str) -> int | None:
+    with _tracking() as uri:
+        from heliostat.tracking.registry import promote
+
+        return promote(uri, name, version, alias)
+
+
+@contextmanager
+def _tracking() -> Iterator[str]:
+    """Give the tracking store's URI; a store that doesn't answer is an InputError in seconds."""
+    from heliostat.runtime.home import home
+    from heliostat.spec.problems import InputError
+    from heliostat.tracking.server import TrackingAway, ping, tracking_uri
+
+    uri = tracking_uri(home())
+    ping(uri)
+    try:
+        yield uri
+    except TrackingAway as away:
+        raise InputError.of(str(away), valid="try again when it answers") from None
+
+
+@dataclass(frozen=True)
+class Services:
+    """What commands call; `Services()` is the real thing."""
+
+    load: Callable[[Path, Sequence[str]], Document] = _load
+    run: Run = _run
+    resume: Resume = _resume
+    check: Check = _check
+    sync: Callable[[str | None], Sequence[DataclassInstance]] = _sync
+    plan: Plan = _plan
+    submit: Callable[[Submission], str] = _submit
+    jobs: Callable[[str], Sequence[DataclassInstance]] = _jobs
+    logs: Logs = _logs
+    stop: Callable[[str, str], str] = _stop
+    ui: Ui = _ui
+    runs: Callable[[str | None], Sequence[DataclassInstance]] = _runs
+    models: Callable[[], Sequence[DataclassInstance]] = _models
+    promote: Callable[[str, int, str], int | None] = _promote

@@ -1,0 +1,58 @@
+"""What is said at a job's end."""
+
+from __future__ import annotations
+
+from heliostat.cli.wording import duration, number
+from heliostat.runtime.outcome import Failure, Outcome, Status
+
+EXIT_STATUS: dict[Status, int] = {"FINISHED": 0, "FAILED": 1, "KILLED": 130}
+SHOWN_METRICS = 12
+
+_ENDED: dict[Status, str] = {
+    "FINISHED": "finished in",
+    "FAILED": "failed after",
+    "KILLED": "interrupted after",
+}
+
+
+def summary(outcome: Outcome) -> list[str]:
+    """Return the lines that close a job: how it ended, its figures, where the rest is."""
+    if not outcome.job:
+        return ["interrupted before the job began"]
+    facts = _metrics(outcome.metrics)
+    facts += [
+        (name, value)
+        for name, value in (
+            ("model", outcome.model),
+            ("output", outcome.output),
+            ("run", outcome.run_id),
+        )
+        if value
+    ]
+    width = max((len(name) for name, _ in facts), default=0)
+    return [
+        f"{outcome.job}: {_ENDED[outcome.status]} {duration(outcome.seconds)}",
+        *(f"  {name:<{width}}  {value}" for name, value in facts),
+        _next_step(outcome),
+    ]
+
+
+def complaint(failure: Failure) -> str:
+    """Return why the job failed, with the user's own traceback where there is one."""
+    return f"{failure.verdict.replace('_', ' ')}: {failure.message.rstrip()}"
+
+
+def _metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
+    """Return the test metrics first, then validation, then the rest, and at most 12 of them."""
+    order = {"test": 0, "val": 1}
+    names = sorted(metrics, key=lambda name: order.get(name.partition("/")[0], 2))
+    facts = [(name, number(metrics[name])) for name in names[:SHOWN_METRICS]]
+    if len(names) > SHOWN_METRICS:
+        facts.append(("…", f"{len(names) - SHOWN_METRICS} more in MLflow"))
+    return facts
+
+
+def _next_step(outcome: Outcome) -> str:
+    if outcome.status == "FINISHED":
+        return "See it with: helio ui"
+    return f"Go on with: helio resume {outcome.job}"

@@ -1,0 +1,22 @@
+"""What a job reads: files of the field's formats become deterministic samples and batches."""
+
+from heliostat.data.augment import is_images
+from heliostat.data.batches import Batch, Batches, TrainBatches, evaluation_batches
+from heliostat.data.classes import align_classes, check_shapes
+from heliostat.data.open import open_source
+from heliostat.data.samples import Samples
+from heliostat.data.statistics import Statistics, statistics
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "Samples",
+    "Statistics",
+    "TrainBatches",
+    "align_classes",
+    "check_shapes",
+    "evaluation_batches",
+    "is_images",
+    "open_source",
+    "statistics",
+]

@@ -1,0 +1,124 @@
+"""Batches of a rank: its part of each global batch in training, its share of all in evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from heliostat.data.augment import augment, check_augment
+from heliostat.data.order import epoch_order, rank_slice
+from heliostat.data.prefetch import prefetch
+from heliostat.data.samples import Indices, Samples
+from heliostat.spec.augmentations import Augment
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The n samples that this rank reads of one global batch."""
+
+    inputs: Any
+    """Images: uint8 (n, C, H, W). A user's dataset: what torch's `default_collate` gives."""
+    targets: Any
+    """Classes: int64 (n,). A user's dataset: what `default_collate` gives. None: no labels."""
+    index: Tensor
+    """The samples' numbers in their split, int64 (n,)."""
+    number: int
+    """The batch's place in its epoch, from 0."""
+    global_size: int
+    """How many samples the global batch holds over all ranks; in evaluation n."""
+    weight: float = 1.0
+    """0.0 where this rank's part is empty, and one filler sample stands in so that DDP runs."""
+
+
+Batches = Generator[Batch, None, None]
+"""Close it (`contextlib.closing`) to stop reading early."""
+
+
+class TrainBatches:
+    """The shuffled batches of an epoch, cut for one rank (design decision 1)."""
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world_size: int,
+        augment: Sequence[Augment] = (),
+    ) -> None:
+        """Take `batch_size` as the global batch's, over all ranks.
+
+        Raises InputError if `augment` is not empty and the samples are not images.
+        """
+        check_augment(augment, samples)
+        self._samples = samples
+        self._batch_size = batch_size
+        self._seed = seed
+        self._rank = rank
+        self._world_size = world_size
+        self._augment = tuple(augment)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Global batches in an epoch; the last one may hold fewer samples."""
+        return -(-len(self._samples) // self._batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Batches:
+        """Yield this rank's batches of an epoch from batch `start` on, read ahead in a thread."""
+        return _ahead(self._samples, self._epoch(epoch, start))
+
+    def _epoch(self, epoch: int, start: int) -> Batches:
+        order = epoch_order(len(self._samples), self._seed, epoch)
+        for number in range(start, self.steps_per_epoch):
+            whole = order[number * self._batch_size :][: self._batch_size]
+            first, stop = rank_slice(len(whole), self._rank, self._world_size)
+            indices, weight = (whole[first:stop], 1.0) if stop > first else (whole[:1], 0.0)
+            inputs, targets = self._samples.read(indices, (self._seed, epoch))
+            if self._augment:
+                inputs = augment(inputs, self._augment, self._seed, epoch, indices)
+            yield _batch(inputs, targets, indices, number, len(whole), weight)
+
+
+def evaluation_batches(samples: Samples, *, batch_size: int, rank: int, world_size: int) -> Batches:
+    """Yield this rank's share of all samples, each once over all ranks and in order.
+
+    The share is contiguous: [n × rank // world_size, n × (rank + 1) // world_size), empty where
+    there are fewer samples than ranks. `batch_size` is the global one: a rank takes its part of
+    it at once, rounded up.
+    """
+    return _ahead(samples, _evaluation(samples, -(-batch_size // world_size), rank, world_size))
+
+
+def _evaluation(samples: Samples, at_once: int, rank: int, world_size: int) -> Batches:
+    first = len(samples) * rank // world_size
+    stop = len(samples) * (rank + 1) // world_size
+    for number, start in enumerate(range(first, stop, at_once)):
+        indices = np.arange(start, min(start + at_once, stop))
+        inputs, targets = samples.read(indices)
+        yield _batch(inputs, targets, indices, number, len(indices), 1.0)
+
+
+def _batch(
+    inputs: Any, targets: Any, indices: Indices, number: int, global_size: int, weight: float
+) -> Batch:
+    index = torch.from_numpy(indices.copy())
+    batch = Batch(inputs, targets, index, number, global_size, weight)
+    # Pinned, so that the loop's copy to the GPU can run beside the step before it.
+    return _pinned(batch) if torch.cuda.is_available() else batch
+
+
+def _pinned(batch: Batch) -> Batch:
+    def pin(value: Any) -> Any:
+        return value.pin_memory() if isinstance(value, Tensor) else value
+
+    return replace(batch, inputs=pin(batch.inputs), targets=pin(batch.targets))
+
+
+def _ahead(samples: Samples, batches: Batches) -> Batches:
+    return prefetch(batches) if samples.background else batches

@@ -1,0 +1,198 @@
+"""A map-style torch Dataset of the user's own: `{dataset: package.module:Class, args: {…}}`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate, default_convert
+
+from heliostat.data import counter
+from heliostat.data.fingerprint import fingerprint
+from heliostat.data.samples import Indices, Labels
+from heliostat.spec.problems import InputError
+
+
+class UserDataset:
+    """The items (input, target) of a user's dataset, batched by torch's `default_collate`.
+
+    The dataset may have `classes` (names) and `targets` (a class number for each item), as
+    torchvision's have; without names, the classes are named by the targets' numbers. What
+    `__getitem__` draws from Python's, NumPy's or torch's global generators is seeded for each
+    item, and their states are put back after each batch.
+    """
+
+    background = False
+    shape = None
+
+    def __init__(
+        self, path: str, args: Mapping[str, Any], dataset: Any, chosen: Indices, *, labelled: bool
+    ) -> None:
+        """Take the items `chosen` of `dataset`, which `path` with `args` made."""
+        self.uri = path
+        targets = _targets(dataset)
+        self.labels = None if targets is None else targets[chosen]
+        numbers = range(0 if targets is None else int(targets.max()) + 1)
+        self.classes = tuple(map(str, getattr(dataset, "classes", numbers)))
+        self._args = dict(args)
+        self._dataset = dataset
+        self._chosen = chosen
+        self._labelled = labelled
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self._chosen)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the module's source, the arguments and the items' numbers: not of content."""
+        try:
+            source = inspect.getsource(inspect.getmodule(type(self._dataset)) or type(None))
+        except (OSError, TypeError):
+            source = ""  # made without a file, in an interpreter
+        about = ["dataset", self.uri, self._args, source]
+        return fingerprint(about, self._chosen, ())
+
+    def source(self, index: int) -> str:
+        """Return `package.module:Class#item`."""
+        return f"{self.uri}#{self._chosen[index]}"
+
+    def read(self, indices: Indices, key: tuple[int, int] = (0, 0)) -> tuple[Any, Any]:
+        """Return what `default_collate` makes of the items; the user's exceptions come as raised.
+
+        Raises TypeError for an item that is not (input, target), where labels are needed.
+        """
+        with _own_draws():
+            items = [self._item(index, seed) for index, seed in _seeds(indices, key)]
+        collate: Callable[[list[Any]], Any] = default_collate
+        inputs = collate([value for value, _ in items])
+        return inputs, collate([target for _, target in items]) if self._labelled else None
+
+    def read_each(self, indices: Indices) -> list[Tensor | Exception]:
+        """Return each item's input as a tensor, or the exception that the item raised."""
+
+        def one(index: int, seed: int) -> Tensor | Exception:
+            try:
+                value = convert(self._item(index, seed)[0])
+            except Exception as error:
+                return error
+            if isinstance(value, Tensor):
+                return value
+            return TypeError(f"the input is a {type(value).__name__}, not a tensor")
+
+        convert: Callable[[Any], Any] = default_convert
+        with _own_draws():
+            return [one(index, seed) for index, seed in _seeds(indices, (0, 0))]
+
+    def take(self, chosen: Indices) -> UserDataset:
+        """Return the chosen items."""
+        return UserDataset(
+            self.uri, self._args, self._dataset, self._chosen[chosen], labelled=self._labelled
+        )
+
+    def _item(self, index: int, seed: int) -> tuple[Any, Any]:
+        random.seed(seed)
+        np.random.seed(seed & 0xFFFFFFFF)
+        torch.default_generator.manual_seed(seed)
+        item = self._dataset[int(self._chosen[index])]
+        if isinstance(item, tuple | list) and len(item) == 2:
+            return item[0], item[1]
+        if self._labelled:
+            kind = type(item).__name__
+            raise TypeError(f"{self.source(index)} gave a {kind}, not (input, target)")
+        return item, None
+
+
+def open_dataset(path: str, args: Mapping[str, Any], *, labelled: bool) -> UserDataset:
+    """Return the dataset that `path` ("package.module:Class"), called with `args`, makes.
+
+    Raises InputError for a path that leads nowhere, arguments that it does not take, and a thing
+    that is no map-style dataset. What the user's own code raises is left as it is.
+    """
+    make = _resolved(path)
+    _check_arguments(path, make, args)
+    dataset = make(**args)
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        raise InputError.of(
+            f"{path} is not a map-style dataset",
+            key=("dataset",),
+            valid="a class with __len__ and __getitem__",
+        )
+    if not len(dataset):
+        raise InputError.of(f"{path} is empty: its length is 0", key=("dataset",))
+    return UserDataset(path, args, dataset, np.arange(len(dataset)), labelled=labelled)
+
+
+_ITEM = 0x17E3
+
+
+def _resolved(path: str) -> Any:
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise InputError.of(
+            f"{path!r} is not an import path", key=("dataset",), valid="package.module:Class"
+        )
+    try:
+        found = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # Only the module itself may be missing by a slip of the spec; what it imports is code.
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            missing = f"there is no module {error.name!r}"
+            valid = "a module beside the spec, or an installed one"
+            raise InputError.of(missing, key=("dataset",), valid=valid) from error
+        raise
+    for part in name.split("."):
+        if not hasattr(found, part):
+            missing = f"module {module_name!r} has no {name!r}"
+            raise InputError.of(missing, key=("dataset",))
+        found = getattr(found, part)
+    return found
+
+
+def _check_arguments(path: str, make: Any, args: Mapping[str, Any]) -> None:
+    try:
+        signature = inspect.signature(make)
+    except (TypeError, ValueError):
+        return  # not callable in a way Python can describe: the call itself will say
+    try:
+        signature.bind(**args)
+    except TypeError as error:
+        valid = ", ".join(signature.parameters) or "none"
+        raise InputError.of(f"{path}: {error}", key=("args",), valid=valid) from error
+
+
+def _targets(dataset: Any) -> Labels | None:
+    targets = getattr(dataset, "targets", None)
+    if not isinstance(targets, list | tuple | np.ndarray | Tensor) or len(targets) != len(dataset):
+        return None
+    try:
+        values = np.asarray(targets)
+    except ValueError:  # lists of different lengths: no class numbers
+        return None
+    return values.astype(np.int64) if values.ndim == 1 and values.dtype.kind in "iu" else None
+
+
+def _seeds(indices: Indices, key: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Yield (index, seed of 63 bits): the seed a function of (seed, epoch, index)."""
+    numbers = counter.draw(counter.key(_ITEM, *key), indices) >> np.uint64(1)
+    return zip(indices.tolist(), numbers.tolist(), strict=True)
+
+
+@contextmanager
+def _own_draws() -> Iterator[None]:
+    """Put the global random states back afterwards: the training step draws from them too."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

@@ -1,0 +1,117 @@
+"""A job's folder: what was asked, and all that becomes of it."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heliostat import spec as specs
+from heliostat.runtime.home import jobs_folder
+from heliostat.spec import Document, InputError, Spec
+from heliostat.training.storage import read_json, write_bytes, write_json
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: made once, opened again by `resume` and by the recorder.
+
+    `job.json` (who, when, whence), `spec.yaml` (as given) and `resolved.json` are written when
+    the job is made; `recorded.json` (its MLflow run) and `ended.json` (how it ended) later.
+    """
+
+    id: str
+    folder: Path
+
+    @classmethod
+    def create(cls, document: Document, *, job_id: str | None = None) -> Job:
+        """Make the folder of a new job; `job_id` names it where a submission did already."""
+        job = cls.named(job_id or new_id(document.spec.name))
+        job.folder.mkdir(parents=True)
+        write_bytes(job.folder / "spec.yaml", document.text.encode())
+        write_json(job.folder / "resolved.json", specs.dump(document.spec))
+        write_json(
+            job.folder / "job.json",
+            {
+                "id": job.id,
+                "name": document.spec.name,
+                "kind": document.spec.kind,
+                "file": str(document.path),
+                "code": str(document.folder),
+                "created": time.time(),
+                "command": sys.argv,
+            },
+        )
+        return job
+
+    @classmethod
+    def named(cls, job_id: str) -> Job:
+        """Return the job of this id, whether or not it was made."""
+        return cls(job_id, jobs_folder() / job_id)
+
+    @classmethod
+    def open(cls, job_id: str) -> Job:
+        """Return an existing job; InputError if there is none of this id."""
+        job = cls.named(job_id)
+        if not (job.folder / "job.json").exists():
+            raise InputError.of(f"no job {job_id} in {jobs_folder()}", valid=_known())
+        return job
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `job.json` says."""
+        return dict(read_json(self.folder / "job.json"))
+
+    @property
+    def spec(self) -> Spec:
+        """The resolved spec."""
+        return specs.parse(read_json(self.folder / "resolved.json"))
+
+    @property
+    def code(self) -> Path:
+        """The folder of the spec, whose modules the user's own code is in."""
+        return Path(self.facts["code"])
+
+    @property
+    def ended(self) -> dict[str, Any] | None:
+        """How the job ended (`status`, `error`, `metrics`), or None while it has not."""
+        value: dict[str, Any] | None = read_json(self.folder / "ended.json")
+        return value
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What MLflow made of it: `run_id`, `model`, `complete`; empty before it is there."""
+        return dict(read_json(self.folder / "recorded.json") or {})
+
+    def end(self, **facts: Any) -> None:
+        """Write how the job ended."""
+        write_json(self.folder / "ended.json", facts)
+
+    def reopen(self, spec: Spec) -> None:
+        """Make an ended job one that runs again, with limits that may have been raised."""
+        write_json(self.folder / "resolved.json", specs.dump(spec))
+        (self.folder / "ended.json").unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove a job that was never begun."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def new_id(name: str) -> str:
+    """Return an id that says what and when, and is its own: `digits-20260131-104501-3f2a`."""
+    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def all_jobs() -> list[Job]:
+    """Return every job of this HELIO_HOME, oldest first."""
+    found = [Job(path.parent.name, path.parent) for path in jobs_folder().glob("*/job.json")]
+    return sorted(found, key=lambda job: float(job.facts["created"]))
+
+
+def _known() -> str:
+    known = [job.id for job in all_jobs()][-5:]
+    return "the last ones: " + ", ".join(known) if known else "there is none yet"

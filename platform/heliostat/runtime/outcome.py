@@ -1,0 +1,38 @@
+"""How a job ended."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed: a verdict in a word or two, and the message a person reads."""
+
+    verdict: str
+    """user_code | data | diverged | worker_lost | out_of_memory | storage | tracking | internal"""
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The last word on a job; its JSON form is what `helio run --json` prints."""
+
+    job: str
+    run_id: str | None
+    status: Status
+    metrics: dict[str, float] = field(default_factory=dict)
+    model: str | None = None
+    output: str | None = None
+    seconds: float = 0.0
+    error: Failure | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document of `helio run --json`; `error` is there only when there is one."""
+        document = asdict(self)
+        if self.error is None:
+            del document["error"]
+        return document

@@ -1,0 +1,50 @@
+"""Where the ranks of a process group meet, arranged by Ray Train without importing torch.
+
+Ray's own `TorchConfig` imports torch in the driver and in the controller, which costs seconds
+before a worker is even asked for. This tells the workers the address and leaves torch to them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import ray
+from ray.train._internal.base_worker_group import BaseWorkerGroup
+from ray.train.backend import Backend, BackendConfig
+
+
+class TorchRendezvous(BackendConfig):
+    """Sets MASTER_ADDR and MASTER_PORT on every worker."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        """Ray Train's name for what runs beside the worker group."""
+        return _RendezvousBackend
+
+
+class _RendezvousBackend(Backend):
+    def on_start(self, worker_group: BaseWorkerGroup, backend_config: BackendConfig) -> None:
+        """Choose rank 0's address before the training function starts."""
+        address, port = worker_group.execute_single(0, _free_address)
+        single_node = len(set(worker_group.execute(_node_ip))) == 1
+        worker_group.execute(_set_rendezvous, address, port, single_node)
+
+
+def _node_ip() -> str:
+    return str(ray.util.get_node_ip_address())
+
+
+def _free_address() -> tuple[str, int]:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return _node_ip(), int(probe.getsockname()[1])
+
+
+def _set_rendezvous(address: str, port: int, single_node: bool) -> None:
+    os.environ["MASTER_ADDR"] = "127.0.0.1" if single_node else address
+    os.environ["MASTER_PORT"] = str(port)
+    if single_node:
+        # Gloo would listen on the host name's address; between processes of one host nothing
+        # needs to be reachable from outside.
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"

@@ -1,0 +1,110 @@
+"""The Ray that a job runs on: the one it is told, or one of its own in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from heliostat.runtime.home import home
+from heliostat.spec import InputError
+
+# Read by Ray Train and by its controller: poll workers five times a second instead of every
+# two, so that the end of training is seen at once; and leave out the actor that watches for
+# preemptions, which an embedded Ray has none of (a process costs 3 s of a core to start).
+EMBEDDED = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    # Ray on Linux takes a reachable address otherwise; nothing of this needs one.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextmanager
+def ray_session(log: Path) -> Iterator[None]:
+    """Connect to `RAY_ADDRESS`, or start an embedded Ray on loopback, and end it afterwards.
+
+    What Ray has to say goes to the file `log`.
+    """
+    start(log)
+    try:
+        yield
+    finally:
+        import ray
+
+        ray.shutdown()
+
+
+def start(log: Path) -> None:
+    """Connect or start, as `ray_session` does."""
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        _prepare_embedded()
+    import ray
+
+    _log_to(log)
+    try:
+        if address:
+            ray.init(address="auto", configure_logging=False, log_to_driver=False)
+        else:
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                include_dashboard=False,
+                configure_logging=False,
+                log_to_driver=False,
+            )
+    except (ConnectionError, RuntimeError) as error:
+        if not address:
+            raise
+        reason = str(error).splitlines()[0]
+        raise InputError.of(
+            f"no Ray cluster answers at {address}: {reason}", valid="start it or unset RAY_ADDRESS"
+        ) from error
+
+
+def check_resources(workers: int, cpus: float, gpus: float) -> None:
+    """Raise InputError where the cluster can never give the workers what they ask for."""
+    import ray
+
+    have = ray.cluster_resources()
+    for name, each, key in (("CPU", cpus, "cpus_per_worker"), ("GPU", gpus, "gpus_per_worker")):
+        if workers * each > have.get(name, 0):
+            raise InputError.of(
+                f"{workers} workers with {each:g} {name}s each need {workers * each:g} {name}s; "
+                f"{have.get(name, 0):g} are there",
+                key=("resources", key if name == "GPU" else "workers"),
+                valid=f"fewer workers, a smaller {key}, or a larger cluster",
+            )
+
+
+def _prepare_embedded() -> None:
+    for name, value in EMBEDDED.items():
+        os.environ.setdefault(name, value)
+    if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file())
+
+
+def token_file() -> Path:
+    """Return the file with this HELIO_HOME's Ray token, readable by its owner alone."""
+    path = home() / "ray-token"
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return path
+
+
+def _log_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log, encoding="utf-8")
+    for name in ("ray", "ray.train", "ray.data"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False

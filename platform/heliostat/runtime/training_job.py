@@ -1,0 +1,181 @@
+"""A training job from its spec to its outcome: attempts, the record, the registered model."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from heliostat.runtime.events import Event, Note, Phase
+from heliostat.runtime.failures import Fault, explain, next_attempt
+from heliostat.runtime.home import home
+from heliostat.runtime.job import Job
+from heliostat.runtime.local_training import run_here
+from heliostat.runtime.outcome import Failure, Outcome, Status
+from heliostat.runtime.recording import Recording
+from heliostat.runtime.watching import Watcher
+from heliostat.runtime.worker import make_importable
+from heliostat.spec import EntrypointSpec, InputError, TrainSpec
+from heliostat.tracking.server import ping, tracking_uri
+from heliostat.training.storage import read_json, RESULT
+
+Show = Callable[[Event], None]
+
+
+def train(job: Job, spec: TrainSpec | EntrypointSpec, *, local: bool, show: Show) -> Outcome:
+    """Train `job` to its end under Ray, or with `local` in this very process.
+
+    Raises InputError where the input was wrong; a job that never began leaves nothing behind.
+    """
+    began = time.monotonic()
+    recording = _recording(job, local)
+    watcher = Watcher(job, show, began=recording.begin if recording else lambda: None)
+    attempts = _local_attempts if local else _ray_attempts
+    status: Status = "FINISHED"
+    failure: Failure | None = None
+    try:
+        fault = attempts(job, spec, watcher, show)
+        if fault is not None:
+            status, failure = "FAILED", fault.failure
+    except KeyboardInterrupt:
+        status, failure = "KILLED", Failure("interrupted", "interrupted from the keyboard")
+    except InputError:
+        if next_attempt(job) == 1 or not (job.folder / "checkpoints").exists():
+            job.discard()
+        raise
+    return conclude(job, status, failure, recording, show, began)
+
+
+def conclude(
+    job: Job,
+    status: Status,
+    failure: Failure | None,
+    recording: Recording | None,
+    show: Show,
+    began: float,
+) -> Outcome:
+    """Write down how the job ended, wait until MLflow has it all, and return the last word."""
+    metrics = (read_json(job.folder / RESULT) or {}).get("metrics", {})
+    output = (read_json(job.folder / RESULT) or {}).get("output")
+    error = {"verdict": failure.verdict, "message": failure.message} if failure else None
+    job.end(status=status, error=error, metrics=metrics)
+    recorded: dict[str, Any] = {}
+    if recording is not None:
+        show(Phase("recording in MLflow"))
+        recorded = recording.finish()
+        _tell(recorded, job, show)
+    return Outcome(
+        job=job.id,
+        run_id=recorded.get("run_id"),
+        status=status,
+        metrics=metrics,
+        model=recorded.get("model"),
+        output=output,
+        seconds=round(time.monotonic() - began, 3),
+        error=failure,
+    )
+
+
+def _tell(recorded: dict[str, Any], job: Job, show: Show) -> None:
+    if recorded.get("alias"):
+        show(Note(recorded["alias"]))
+    if "problem" in recorded:
+        show(Note(recorded["problem"]))
+    elif not recorded.get("complete"):
+        show(Note(f"MLflow does not answer; `helio sync {job.id}` sends it the rest later"))
+
+
+def _recording(job: Job, local: bool) -> Recording | None:
+    """Return the recorder; None where a local job has no mlflow: its journal is the record."""
+    if local and importlib.util.find_spec("mlflow") is None:
+        return None
+    uri = tracking_uri(home())
+    ping(uri)
+    return Recording(job, uri)
+
+
+def _local_attempts(
+    job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
+) -> Fault | None:
+    attempt = next_attempt(job)
+    show(Phase("starting in this process"))
+    error = run_here(job, spec, attempt, watch=watcher.poll)
+    watcher.poll()
+    return None if error is None else explain(job, attempt, error)
+
+
+def _ray_attempts(
+    job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
+) -> Fault | None:
+    from heliostat.runtime.session import check_resources, ray_session
+
+    show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
+    show(Phase("starting Ray"))
+    trial = _Preflight(spec, job.code)
+    with ray_session(job.folder / "logs" / "ray.log"):
+        from heliostat.runtime.ray_training import run_attempt
+
+        resources = spec.resources
+        check_resources(
+            resources.min_workers, resources.cpus_per_worker, resources.gpus_per_worker
+        )
+        show(Phase("starting workers"))
+
+        def watch() -> None:
+            trial.check()
+            watcher.poll()
+
+        failures = 0
+        while True:
+            attempt = next_attempt(job)
+            error = run_attempt(job, spec, attempt, watch=watch)
+            watcher.poll()
+            if error is None:
+                return None
+            fault = explain(job, attempt, error)
+            failures += 1
+            if not fault.worth_another or failures > spec.retries.failures:
+                return fault
+            show(
+                Note(
+                    f"{fault.failure.message}; trying again"
+                    f" ({failures} of {spec.retries.failures} retries)"
+                )
+            )
+
+
+class _Preflight:
+    """Builds data, task and model in this process while Ray starts.
+
+    The workers do the same a few seconds later; this is for the person who mistyped a name.
+    """
+
+    def __init__(self, spec: TrainSpec | EntrypointSpec, code: Path) -> None:
+        self._spec = spec
+        self._error: InputError | None = None
+        make_importable(str(code))
+        self._thread = threading.Thread(target=self._try, name="preflight", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise the InputError that was found, if one was by now."""
+        if self._error is not None:
+            raise self._error
+
+    def _try(self) -> None:
+        from heliostat.training.custom import resolve_entrypoint
+        from heliostat.training.setup import set_up
+
+        try:
+            if isinstance(self._spec, TrainSpec):
+                set_up(self._spec)
+            else:
+                resolve_entrypoint(self._spec.entrypoint)
+        except InputError as error:
+            self._error = error
+        except Exception:
+            # The user's own code failed; the workers meet the same and tell of it in full.
+            return

@@ -1,0 +1,63 @@
+"""What does the job say? YAML text to frozen models; every mistake in it is found here."""
+
+from __future__ import annotations
+
+from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop
+from heliostat.spec.checkpointing import Checkpointing, Every, Retention
+from heliostat.spec.environment import Secret
+from heliostat.spec.jobs import EntrypointSpec, EvaluateSpec, ModelSpec, PredictSpec, TrainSpec
+from heliostat.spec.load import Document, load
+from heliostat.spec.nearest import did_you_mean, nearest
+from heliostat.spec.optimizers import Adam, AdamW, Optimizer, Sgd
+from heliostat.spec.parse import Spec, dump, parse
+from heliostat.spec.problems import InputError, Key, Problem, dotted
+from heliostat.spec.registration import Objective, Register
+from heliostat.spec.resources import Resources, Retries
+from heliostat.spec.schedules import Constant, Cosine, OneCycle, Schedule, Step
+from heliostat.spec.sources import DataSpec, Source
+from heliostat.spec.splits import Split, parse_split
+from heliostat.spec.tune import TuneSpec
+
+__all__ = [
+    "Adam",
+    "AdamW",
+    "Augment",
+    "Checkpointing",
+    "Constant",
+    "Cosine",
+    "DataSpec",
+    "Document",
+    "EntrypointSpec",
+    "EvaluateSpec",
+    "Every",
+    "HorizontalFlip",
+    "InputError",
+    "Key",
+    "ModelSpec",
+    "Objective",
+    "OneCycle",
+    "Optimizer",
+    "PredictSpec",
+    "Problem",
+    "RandomCrop",
+    "Register",
+    "Resources",
+    "Retention",
+    "Retries",
+    "Schedule",
+    "Secret",
+    "Sgd",
+    "Source",
+    "Spec",
+    "Split",
+    "Step",
+    "TrainSpec",
+    "TuneSpec",
+    "did_you_mean",
+    "dotted",
+    "dump",
+    "load",
+    "nearest",
+    "parse",
+    "parse_split",
+]

@@ -1,0 +1,80 @@
+"""Augmentations of training images, written `horizontal_flip` or `{random_crop: {padding: 2}}`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
+
+from heliostat.spec.base import Model, wrong, wrong_here
+from heliostat.spec.explain import validated
+from heliostat.spec.nearest import did_you_mean
+from heliostat.spec.problems import InputError
+from heliostat.spec.sizes import Size
+
+
+class _Augmentation(Model):
+    name: ClassVar[str]
+
+
+class HorizontalFlip(_Augmentation):
+    """Flip left and right, half of the time."""
+
+    name = "horizontal_flip"
+
+
+class RandomCrop(_Augmentation):
+    """Pad with zeros on each side, then cut out `size` (default: the size before padding)."""
+
+    name = "random_crop"
+    padding: int = Field(default=0, ge=0)
+    """Pixels on each side."""
+    size: Size | None = Field(default=None, validate_default=True)
+    """(height, width) in pixels."""
+
+    @field_validator("size")
+    @classmethod
+    def _changes_something(
+        cls, size: tuple[int, int] | None, info: ValidationInfo
+    ) -> tuple[int, int] | None:
+        if size is None and info.data.get("padding") == 0:
+            raise wrong_here("changes nothing", "give padding or size")
+        return size
+
+
+_BY_NAME: dict[str, type[HorizontalFlip | RandomCrop]] = {
+    "horizontal_flip": HorizontalFlip,
+    "random_crop": RandomCrop,
+}
+
+
+def _read(value: Any) -> HorizontalFlip | RandomCrop:
+    if isinstance(value, HorizontalFlip | RandomCrop):
+        return value
+    name, arguments = _name_and_arguments(value)
+    if name not in _BY_NAME:
+        raise wrong_here(f"unknown augmentation {name!r}", did_you_mean(name, _BY_NAME))
+    try:
+        return validated(_BY_NAME[name], arguments)
+    except InputError as error:
+        prefix = () if isinstance(value, str) else (name,)
+        raise wrong(*error.under(*prefix).problems) from None
+
+
+def _name_and_arguments(value: Any) -> tuple[str, Any]:
+    if isinstance(value, str):
+        return value, {}
+    if isinstance(value, dict) and len(value) == 1:
+        name, arguments = next(iter(value.items()))
+        return name, {} if arguments is None else arguments
+    valid = "a name, such as horizontal_flip, or {random_crop: {padding: 2}}"
+    raise wrong_here("is not an augmentation", valid)
+
+
+def _written(augment: HorizontalFlip | RandomCrop) -> Any:
+    arguments = augment.model_dump(mode="json")
+    return {augment.name: arguments} if arguments else augment.name
+
+
+Augment = Annotated[HorizontalFlip | RandomCrop, BeforeValidator(_read), PlainSerializer(_written)]
+"""An augmentation, read from and dumped to the form in which a person writes it."""

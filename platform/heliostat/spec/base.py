@@ -1,0 +1,68 @@
+"""What all parts of a spec have in common: frozen, strict, no unknown keys; and names in them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from heliostat.spec.problems import Key, Problem
+
+WRONG = "heliostat"
+"""The type of the pydantic errors that carry problems of ours."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+class Model(BaseModel):
+    """A part of a spec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def wrong(*problems: Problem) -> PydanticCustomError:
+    """Return the error that a pydantic validator raises; keys are relative to the value it saw."""
+    text = "; ".join(problem.message for problem in problems)
+    return PydanticCustomError(WRONG, "{text}", {"text": text, "problems": problems})
+
+
+def wrong_here(message: str, valid: str = "", *, key: Key = ()) -> PydanticCustomError:
+    """Return the error of a single problem."""
+    return wrong(Problem(message, key, valid))
+
+
+def is_import_path(text: str) -> bool:
+    """Say whether `text` names a thing of the user's own: `package.module:name`."""
+    return _IMPORT_PATH.fullmatch(text) is not None
+
+
+def _legal_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        valid = "letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most 100"
+        raise wrong_here(f"{text!r} is not a legal name", valid)
+    return text
+
+
+def _import_path(text: str) -> str:
+    if not is_import_path(text):
+        raise wrong_here(f"{text!r} is not an import path", "write package.module:name")
+    if ".py:" in text:
+        raise wrong_here(f"{text!r} names a file", f"the module, {text.replace('.py:', ':')}")
+    return text
+
+
+def _known_or_import_path(text: str) -> str:
+    return _import_path(text) if ":" in text or not text else text
+
+
+Name = Annotated[str, AfterValidator(_legal_name)]
+"""A name that is legal as a folder, a Ray name and an MLflow registered model."""
+
+ImportPath = Annotated[str, AfterValidator(_import_path)]
+"""`package.module:name`, of the user's own code."""
+
+KnownOrImportPath = Annotated[str, AfterValidator(_known_or_import_path)]
+"""A name that heliostat knows (which ones is not this room's business), or an import path."""

@@ -1,0 +1,62 @@
+"""Paths in a spec, made absolute: a job's workers run in folders of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+
+def absolute(path: str, folder: Path) -> str:
+    """Return `path` as an absolute path, relative ones being under `folder`.
+
+    `~` is expanded. A URI with a scheme (`s3://…`, `models:/…`, `sklearn:digits`) stays as it is.
+    """
+    if not path or _SCHEME.match(path):
+        return path
+    return os.path.abspath(folder / os.path.expanduser(path))
+
+
+def make_absolute(values: Any, folder: Path) -> None:
+    """Make every path in a spec's plain values absolute, in place.
+
+    A source in its short form (a string) is written out, so that `--set` can change parts of it.
+    What is of the wrong type is left alone: the models say so.
+    """
+    if not isinstance(values, dict):
+        return
+    kind = values.get("kind")
+    if kind == "tune":
+        _train_paths(_mapping(values, "train"), folder)
+    elif kind == "predict":
+        _source(values, "input", folder)
+        _path(values, "output", folder)
+    elif kind == "evaluate":
+        _source(values, "data", folder)
+    else:
+        _train_paths(values, folder)
+
+
+def _train_paths(values: dict[str, Any], folder: Path) -> None:
+    for split in ("train", "val", "test"):
+        _source(_mapping(values, "data"), split, folder)
+    _path(_mapping(values, "model"), "weights", folder)
+
+
+def _mapping(values: dict[str, Any], name: str) -> dict[str, Any]:
+    value = values.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _source(values: dict[str, Any], name: str, folder: Path) -> None:
+    if isinstance(values.get(name), str):
+        values[name] = {"uri": values[name]}
+    _path(_mapping(values, name), "uri", folder)
+
+
+def _path(values: dict[str, Any], name: str, folder: Path) -> None:
+    if isinstance(values.get(name), str):
+        values[name] = absolute(values[name], folder)

@@ -1,0 +1,72 @@
+"""What a job reads: sources of samples, and the data of a training job."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from heliostat.spec.augmentations import Augment
+from heliostat.spec.base import ImportPath, Model, wrong, wrong_here
+from heliostat.spec.problems import InputError
+from heliostat.spec.sizes import Size
+from heliostat.spec.splits import parse_split
+
+
+class Source(Model):
+    """Where samples come from: a URI, or a map-style torch Dataset of the user's own."""
+
+    uri: str | None = Field(default=None, min_length=1)
+    """A path, `s3://…`, `sklearn:digits`, `torchvision:CIFAR10`."""
+    dataset: ImportPath | None = Field(default=None, validate_default=True)
+    split: str | None = None
+    """`name[start:stop]`, as `parse_split` reads it; None: the whole of the source."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of `dataset`."""
+    download: bool = False
+    """Whether a source that can be downloaded (torchvision's) may be."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, values: Any) -> Any:
+        return {"uri": values} if isinstance(values, str) else values
+
+    @field_validator("split")
+    @classmethod
+    def _legal_split(cls, text: str | None) -> str | None:
+        if text is not None:
+            try:
+                parse_split(text)
+            except InputError as error:
+                raise wrong(*error.problems) from None
+        return text
+
+    @field_validator("dataset")
+    @classmethod
+    def _one_of_two(cls, dataset: str | None, info: ValidationInfo) -> str | None:
+        if "uri" in info.data and (dataset is None) == (info.data["uri"] is None):
+            message = "uri is missing" if dataset is None else "uri is given as well"
+            raise wrong_here(message, "give either uri or dataset")
+        return dataset
+
+    @field_validator("args")
+    @classmethod
+    def _of_a_dataset(cls, args: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if args and info.data.get("dataset", "wrong itself") is None:
+            raise wrong_here("only a dataset takes arguments", "leave it out beside uri")
+        return args
+
+
+class DataSpec(Model):
+    """The data of a training job. Selection looks at `val` only; `test` is seen once, at the end.
+
+    Images are resized to `image_size` (height, width in pixels) and converted to `channels`,
+    where these are given.
+    """
+
+    train: Source = Field(examples=["{uri: path/to/images}"])
+    val: Source | None = None
+    test: Source | None = None
+    augment: tuple[Augment, ...] = Field(default=(), strict=False)
+    image_size: Size | None = None
+    channels: Literal[1, 3] | None = None

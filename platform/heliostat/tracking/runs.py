@@ -1,0 +1,192 @@
+"""A job's MLflow run: one over all attempts, and a status that is true."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from heliostat.spec.problems import InputError
+from heliostat.tracking import tags as tag
+from heliostat.tracking.client import connect, reaching
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A run that said RUNNING while nothing ran it, and is FAILED now."""
+
+    job: str
+    run_id: str
+    because: str
+
+
+def open_run(
+    uri: str,
+    *,
+    experiment: str,
+    name: str,
+    job: str,
+    tags: Mapping[str, str],
+    artifact_root: str | None = None,
+) -> str:
+    """Return the id of the run of `job`, RUNNING: a new one, or the job's own when it has one.
+
+    Args:
+        uri: the tracking store.
+        experiment: the experiment's name; made when it isn't there.
+        name: the run's name in the UI.
+        job: the job's id; a job has one run, whatever restarts.
+        tags: more tags (`heliostat.kind`, `heliostat.objective`, `heliostat.goal`, …).
+        artifact_root: where a new experiment keeps artifacts; None leaves it to the server.
+
+    Raises:
+        InputError: the experiment is in MLflow's trash, or its name is not allowed.
+        TrackingAway: MLflow can't be reached.
+    """
+    with reaching(uri):
+        client = connect(uri)
+        experiment_id = _experiment_id(client, experiment, artifact_root)
+        alive = {**tags, **_signs_of_life(), tag.JOB: job}
+        found = client.search_runs([experiment_id], f"tags.`{tag.JOB}` = '{job}'", max_results=1)
+        if not found:
+            by_hand = {**alive, "mlflow.user": getpass.getuser()}
+            run = client.create_run(experiment_id, tags=by_hand, run_name=name)
+            return str(run.info.run_id)
+        run_id = str(found[0].info.run_id)
+        client.update_run(run_id, status="RUNNING")
+        _set(client, run_id, alive)
+        if tag.ENDED_BECAUSE in found[0].data.tags:
+            client.delete_tag(run_id, tag.ENDED_BECAUSE)
+        return run_id
+
+
+def beat(uri: str, run_id: str) -> None:
+    """Say that this process is alive and the run is its own."""
+    with reaching(uri):
+        _set(connect(uri), run_id, _signs_of_life())
+
+
+def finish(uri: str, run_id: str, status: str, *, tags: Mapping[str, str] | None = None) -> None:
+    """End the run: `status` is FINISHED, FAILED or KILLED; `tags` are its last words."""
+    with reaching(uri):
+        client = connect(uri)
+        _set(client, run_id, tags or {})
+        client.set_terminated(run_id, status)
+
+
+def settle(
+    uri: str,
+    *,
+    now: float | None = None,
+    silent_after: float = 60.0,
+    alive: Callable[[Mapping[str, str]], bool],
+) -> list[Settled]:
+    """End the runs whose job died without a word: they become FAILED, and say why.
+
+    Args:
+        uri: the tracking store.
+        now: unix seconds; default: the clock's.
+        silent_after: seconds since the last heartbeat before a run is doubted.
+        alive: given a doubted run's tags, says whether its job lives all the same.
+    """
+    now = time.time() if now is None else now
+    settled = []
+    with reaching(uri):
+        client = connect(uri)
+        for run in search(client, "attributes.status = 'RUNNING'"):
+            last = _last_heard(run)
+            if now - last > silent_after and not alive(run.data.tags):
+                settled.append(_fail(client, run, last))
+    return settled
+
+
+def search(
+    client: MlflowClient, where: str = "", experiment: str | None = None, limit: int | None = None
+) -> list[Run]:
+    """Return heliostat's runs that satisfy `where`, of one experiment or of all, newest first."""
+    ids = [one.experiment_id for one in experiments(client) if experiment in (None, one.name)]
+    condition = f"tags.`{tag.JOB}` LIKE '%'" + (f" AND {where}" if where else "")
+    found: list[Run] = []
+    token: str | None = ""
+    while ids and token is not None and (limit is None or len(found) < limit):
+        page = client.search_runs(
+            ids,
+            condition,
+            max_results=min(1000, limit - len(found)) if limit else 1000,
+            order_by=["attributes.start_time DESC"],
+            page_token=token or None,
+        )
+        found += page
+        token = page.token or None
+    return found
+
+
+def experiments(client: MlflowClient) -> list[Experiment]:
+    """Return all experiments that are not deleted."""
+    found: list[Experiment] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_experiments(page_token=token or None)
+        found += page
+        token = page.token or None
+    return found
+
+
+def _experiment_id(client: MlflowClient, name: str, artifact_root: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_root))
+        except MlflowException as error:
+            if error.error_code == "INVALID_PARAMETER_VALUE":
+                raise InputError.of(error.message, key=("experiment",)) from None
+            found = client.get_experiment_by_name(name)  # another job made it meanwhile
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise InputError.of(
+            f"the MLflow experiment {name!r} is deleted",
+            key=("experiment",),
+            valid="choose another name, or restore it:"
+            f" mlflow experiments restore --experiment-id {found.experiment_id}",
+        )
+    return str(found.experiment_id)
+
+
+def _signs_of_life() -> dict[str, str]:
+    return {
+        tag.HEARTBEAT: str(int(time.time())),
+        tag.HOST: platform.node(),
+        tag.PID: str(os.getpid()),
+    }
+
+
+def _set(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    if tags:
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def _last_heard(run: Run) -> float:
+    beat = run.data.tags.get(tag.HEARTBEAT)
+    return float(beat) if beat else run.info.start_time / 1000
+
+
+def _fail(client: MlflowClient, run: Run, last: float) -> Settled:
+    tags = run.data.tags
+    heard = datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    because = (
+        f"nothing was heard of process {tags.get(tag.PID, '?')} on {tags.get(tag.HOST, '?')}"
+        f" after {heard}"
+    )
+    run_id = str(run.info.run_id)
+    _set(client, run_id, {tag.ENDED_BECAUSE: because})
+    client.set_terminated(run_id, "FAILED", end_time=int(last * 1000))
+    return Settled(tags[tag.JOB], run_id, because)

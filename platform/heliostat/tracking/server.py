@@ -1,0 +1,93 @@
+"""Where MLflow is, and whether it answers. Imports no mlflow, so that asking is fast."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from heliostat.spec.problems import InputError
+
+ANSWER_SECONDS = 3.0
+_UNSET = "start it or unset MLFLOW_TRACKING_URI"
+_PROBES = ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
+
+
+class TrackingAway(Exception):
+    """MLflow can't be reached, or can't store anything now: send the same again later."""
+
+
+def tracking_uri(home: Path) -> str:
+    """Return MLFLOW_TRACKING_URI, else the embedded store: `mlflow.db` in the folder `home`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute()}/mlflow.db"
+
+
+def artifact_root(home: Path) -> str | None:
+    """Return where new experiments keep artifacts; None where a tracking server decides that."""
+    if urlsplit(tracking_uri(home)).scheme.startswith(("http", "databricks")):
+        return None
+    return (home.absolute() / "artifacts").as_uri()
+
+
+def ping(uri: str) -> None:
+    """Check within 3 s a try that the tracking store at `uri` answers.
+
+    Raises:
+        InputError: nothing answers, or the store is of a kind that MLflow no longer keeps.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme in ("http", "https"):
+        _ping_server(uri)
+    elif scheme.startswith("sqlite"):
+        _check_folder(Path(uri.partition(":///")[2].split("?")[0]).absolute().parent)
+    elif scheme in ("", "file"):
+        raise InputError.of(
+            f"MLflow no longer keeps runs in a plain folder ({uri})",
+            valid="set MLFLOW_TRACKING_URI to sqlite:////path/mlflow.db or http://host:port",
+        )
+    elif not scheme.startswith("databricks"):
+        _ping_database(uri)
+
+
+def _ping_server(uri: str) -> None:
+    problem = ""
+    for path in _PROBES:
+        try:
+            with urllib.request.urlopen(uri.rstrip("/") + path, timeout=ANSWER_SECONDS):
+                return
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code in (401, 403):  # it is there, and asks for credentials
+                    return
+                problem = f"HTTP {error.code}"
+        except (OSError, ValueError) as error:
+            raise _no_server(uri, str(getattr(error, "reason", error))) from None
+    raise _no_server(uri, problem)
+
+
+def _ping_database(uri: str) -> None:
+    parts = urlsplit(uri)
+    port = parts.port or (3306 if parts.scheme.startswith("mysql") else 5432)
+    try:
+        socket.create_connection((parts.hostname or "localhost", port), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise _no_server(f"{parts.scheme}://{parts.hostname}:{port}", str(error)) from None
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError("permission denied")
+    except OSError as error:
+        raise InputError.of(
+            f"MLflow's folder {folder} can't be written ({error.strerror or error})",
+            valid="set HELIO_HOME to a folder that can be written",
+        ) from None
+
+
+def _no_server(uri: str, why: str) -> InputError:
+    return InputError.of(f"no MLflow server answers at {uri} ({why})", valid=_UNSET)

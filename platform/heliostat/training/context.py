@@ -1,0 +1,42 @@
+"""What a training process knows of its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+import torch
+
+from heliostat.training.reporter import Reporter
+
+
+@dataclass(frozen=True)
+class Context:
+    """One process of a job. `torch.distributed` is initialised when `world_size` is above 1."""
+
+    folder: Path
+    """The job's folder: journal, checkpoints, pictures, model."""
+    reporter: Reporter
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    attempt: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which alone records metrics and writes checkpoints."""
+        return self.rank == 0
+
+
+def choose_device(local_rank: int, *, gpus: float) -> torch.device:
+    """Return this process's device: its CUDA device where the spec gives workers GPUs."""
+    if gpus > 0:
+        # Ray shows a worker only its own GPUs; alone in a process all are visible.
+        device = torch.device("cuda", min(local_rank, torch.cuda.device_count() - 1))
+        torch.cuda.set_device(device)
+        return device
+    return torch.device("cpu")
+
+

@@ -1,0 +1,55 @@
+"""Evaluation: each sample counted once, at any number of workers."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from heliostat.data import Samples, evaluation_batches
+from heliostat.training.context import Context
+from heliostat.training.distributed import broadcast_buffers, sum_over_ranks
+from heliostat.training.optimization import precision_dtype
+from heliostat.training.placing import to_device
+from heliostat.vision.task import Evaluation, Task
+
+
+def evaluate(
+    task: Task,
+    model: nn.Module,
+    samples: Samples,
+    context: Context,
+    *,
+    batch_size: int,
+    precision: str = "fp32",
+) -> tuple[Evaluation, dict[str, float]]:
+    """Return the evaluation (for its pictures) and its metrics, the same on every rank.
+
+    A collective. `batch_size` is the global one; the metrics hold `seen`, the number of samples
+    that were counted. Raises AssertionError where that is not the number there are.
+    """
+    broadcast_buffers(model)
+    evaluation = task.evaluation()
+    seen = torch.zeros((), dtype=torch.int64, device=context.device)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad(), autocast(context.device, precision):
+        for batch in evaluation_batches(
+            samples, batch_size=batch_size, rank=context.rank, world_size=context.world_size
+        ):
+            inputs, targets = to_device((batch.inputs, batch.targets), context.device)
+            evaluation.update(model, inputs, targets)
+            seen += len(batch.index)
+    model.train(was_training)
+    sum_over_ranks([seen, *evaluation.state().values()])
+    if int(seen) != len(samples):
+        raise AssertionError(f"evaluation counted {int(seen)} samples of {len(samples)}")
+    return evaluation, {**evaluation.compute(), "seen": int(seen)}
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """Return the context in which the forward pass runs in the spec's precision."""
+    dtype = precision_dtype(precision)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)

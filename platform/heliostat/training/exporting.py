@@ -1,0 +1,69 @@
+"""The model that a job leaves: a graph anyone can load, its weights, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from heliostat.training.state_files import split_state
+from heliostat.training.storage import write_json
+from heliostat.vision.export import export
+
+GRAPH = "model.pt2"
+
+
+def export_model(
+    folder: Path,
+    model: nn.Module,
+    predictor: nn.Module,
+    example: Tensor,
+    *,
+    classes: tuple[str, ...],
+    source: dict[str, Any] | None = None,
+) -> str | None:
+    """Write `model.pt2`, `weights.safetensors`, `example.npy` and `model.json` into `folder`.
+
+    `predictor` is `model` with what users want out of it; `example` is two raw inputs (2, …).
+    Where torch cannot export it with a free batch dimension, the reason is returned, there is
+    no `model.pt2`, and `source` (callable, args, code) says how to build the model from code.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    predictor = predictor.to("cpu").eval()
+    example = example.to("cpu")
+    with torch.no_grad():
+        output = predictor(example)
+    weights, _ = split_state(model.state_dict())
+    save_file(weights, folder / "weights.safetensors")
+    np.save(folder / "example.npy", example.numpy())
+    reason = _export_graph(folder / GRAPH, predictor, example)
+    if reason is not None and source is None:
+        raise ValueError(f"the model cannot be exported: {reason}")
+    write_json(
+        folder / "model.json",
+        {
+            "classes": list(classes),
+            "input": _tensor_facts(example),
+            "output": _tensor_facts(output),
+            "example": "example.npy",
+            **(source or {}),
+        },
+    )
+    return reason
+
+
+def _export_graph(path: Path, predictor: nn.Module, example: Tensor) -> str | None:
+    try:
+        program = export(predictor, example)
+    except ValueError as refusal:
+        return str(refusal)
+    torch.export.save(program, path)
+    return None
+
+
+def _tensor_facts(value: Tensor) -> dict[str, Any]:
+    return {"shape": [-1, *value.shape[1:]], "dtype": str(value.dtype).removeprefix("torch.")}

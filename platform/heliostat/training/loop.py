@@ -1,0 +1,322 @@
+"""The training loop: one for every task, in one process or in many."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from heliostat.data import TrainBatches
+from heliostat.spec import TrainSpec
+from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
+from heliostat.training.context import Context
+from heliostat.training.distributed import barrier, wrap
+from heliostat.training.evaluating import autocast, evaluate
+from heliostat.training.losses import DivergedError, LossWindow
+from heliostat.training.optimization import build_optimizer, build_schedule, learning_rate
+from heliostat.training.pace import Pace
+from heliostat.training.placing import to_device
+from heliostat.training.seeding import seed_step
+from heliostat.training.setup import Setup
+from heliostat.vision.task import Evaluation
+
+
+@dataclass
+class Progress:
+    """Where training is, and what it must remember beside the weights."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    best: float | None = None
+    """The best objective so far."""
+    selected: dict[str, float] = field(default_factory=dict)
+    """The evaluation of the weights that stand selected: the best, or the last."""
+    losses: LossWindow = field(default_factory=LossWindow)
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that one process trains with."""
+
+    spec: TrainSpec
+    setup: Setup
+    context: Context
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler
+    store: CheckpointStore
+    progress: Progress
+    pace: Pace
+    total_steps: int
+
+
+def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
+    """Train to the end of the spec, going on from the newest checkpoint if there is one.
+
+    Returns the metrics by full name: `val/…` of the selected weights and `test/…`. Afterwards
+    `setup.model` holds those weights: the best by the objective on `val`, or the last where
+    there is no objective. Raises DivergedError, on every rank, when the loss or the weights are
+    no longer finite; the last good checkpoint is kept.
+    """
+    # ---- what is trained, with what, and from where -------------------------------------
+    batches = TrainBatches(
+        setup.data.train,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+        rank=context.rank,
+        world_size=context.world_size,
+        augment=spec.data.augment,
+    )
+    run = begin(spec, setup, context, batches.steps_per_epoch)
+    restore(run)
+    progress, pace = run.progress, run.pace
+    replica = wrap(run.model, context.device)
+
+    # ---- steps --------------------------------------------------------------------------
+    while progress.step < run.total_steps:
+        epoch, start = divmod(progress.step, batches.steps_per_epoch)
+        pace.epoch_begins()
+        for batch in batches.epoch(epoch, start):
+            seed_step(spec.seed, progress.step, context.rank)
+            inputs, targets = to_device((batch.inputs, batch.targets), context.device)
+            with autocast(context.device, spec.precision):
+                losses = setup.task.loss(replica, inputs, targets)
+            # DDP averages gradients over the ranks, so this rank's share of the mean over the
+            # global batch goes in times the world size: exact for slices of unequal length.
+            share = losses.float().sum() * (batch.weight / batch.global_size)
+            (share * context.world_size).backward()
+            run.optimizer.step()
+            run.schedule.step()
+            run.optimizer.zero_grad(set_to_none=True)
+
+            progress.step += 1
+            progress.losses.add(share)
+            if pace.step_done(batch.global_size):
+                context.reporter.event("first_step", step=progress.step)
+            if progress.step % spec.log_every == 0:
+                report_loss(run)
+            pace.tell(progress.step, context)
+            if progress.step == run.total_steps:
+                break
+            if batch.number + 1 < batches.steps_per_epoch and step_checkpoint_due(run):
+                save(run)
+
+        # ---- the end of an epoch, or of the last steps ----------------------------------
+        report_loss(run)
+        report_pace(run)
+        improved = evaluate_validation(run)
+        if improved or checkpoint_due(run, epoch + 1):
+            save(run, objective=progress.best if improved else None)
+
+    # ---- the selected weights, and test, once -------------------------------------------
+    select(run)
+    return {**progress.selected, **last_look(run)}
+
+
+def count_steps(spec: TrainSpec, steps_per_epoch: int) -> int:
+    """Return the number of optimizer steps the spec asks for."""
+    limits = [spec.max_steps, spec.epochs and spec.epochs * steps_per_epoch]
+    return min(limit for limit in limits if limit is not None)
+
+
+def begin(spec: TrainSpec, setup: Setup, context: Context, steps_per_epoch: int) -> Run:
+    """Return the run at step 0: optimizer, schedule and checkpoint store over the model."""
+    total_steps = count_steps(spec, steps_per_epoch)
+    model = setup.model.to(context.device)
+    model.train()
+    optimizer = build_optimizer(model, spec.optimizer)
+    schedule = build_schedule(
+        optimizer, spec.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+    )
+    pace = Pace(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    store = open_store(spec, context)
+    return Run(
+        spec, setup, context, model, optimizer, schedule, store, Progress(), pace, total_steps
+    )
+
+
+def open_store(spec: TrainSpec, context: Context) -> CheckpointStore:
+    """Return the job's checkpoint store, as the spec wants checkpoints kept."""
+    return CheckpointStore(
+        context.folder / "checkpoints",
+        attempt=context.attempt,
+        keep_best=spec.checkpoint.keep_best,
+        keep_latest=spec.checkpoint.keep_latest,
+        maximize=spec.objective is not None and spec.objective.goal == "maximize",
+    )
+
+
+# ---- checkpoints ----------------------------------------------------------------------------
+
+
+def restore(run: Run) -> None:
+    """Go on from the newest checkpoint that verifies; without one, begin at step 0."""
+    checkpoint, skipped = run.store.newest()
+    reporter = run.context.reporter
+    if run.context.is_main:
+        for reason in skipped:
+            reporter.event("checkpoint_skipped", reason=reason)
+        reporter.goes_on_from(checkpoint.step if checkpoint else 0)
+    if checkpoint is None:
+        return
+    run.model.load_state_dict(checkpoint.weights())
+    state = checkpoint.state()
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.schedule.load_state_dict(state["schedule"])
+    run.progress.step = checkpoint.step
+    run.progress.best = state["best"]
+    run.progress.selected = state["selected"]
+    run.progress.losses = LossWindow(state["losses"])
+    if run.context.is_main:
+        reporter.event("restored", step=checkpoint.step, checkpoint=checkpoint.folder.name)
+
+
+def save(run: Run, *, objective: float | None = None) -> None:
+    """Hand a checkpoint of this step to the store: a collective, written by rank 0."""
+    progress = run.progress
+    losses = progress.losses.settle(
+        last_step=progress.step, learning_rate=learning_rate(run.optimizer)
+    )
+    if not run.context.is_main:
+        return
+    run.context.reporter.sync()
+    state = {
+        "optimizer": run.optimizer.state_dict(),
+        "schedule": run.schedule.state_dict(),
+        "best": progress.best,
+        "selected": progress.selected,
+        "losses": losses,
+    }
+    try:
+        run.store.save(progress.step, run.model.state_dict(), state, objective=objective)
+    except NotFiniteError as error:
+        rate = learning_rate(run.optimizer)
+        raise DivergedError(f"{error} (learning rate {rate:g})") from error
+
+
+def step_checkpoint_due(run: Run) -> bool:
+    """Whether the spec wants a checkpoint at this step, counted in steps."""
+    every = run.spec.checkpoint.every
+    return every.unit == "step" and run.progress.step % every.count == 0
+
+
+def checkpoint_due(run: Run, epochs_done: int) -> bool:
+    """Whether the spec wants a checkpoint at the end of this epoch; the end always has one."""
+    every = run.spec.checkpoint.every
+    by_epoch = every.unit == "epoch" and epochs_done % every.count == 0
+    return by_epoch or step_checkpoint_due(run) or run.progress.step == run.total_steps
+
+
+# ---- reports --------------------------------------------------------------------------------
+
+
+def report_loss(run: Run) -> None:
+    """Record the mean loss of the steps since the last report: a collective."""
+    progress = run.progress
+    if progress.losses.empty:
+        return
+    rate = learning_rate(run.optimizer)
+    values = {
+        "train/loss": progress.losses.take(last_step=progress.step, learning_rate=rate),
+        "train/learning_rate": rate,
+    }
+    record(run, values)
+
+
+def report_pace(run: Run) -> None:
+    """Record the epoch's throughput."""
+    record(run, run.pace.epoch_metrics(), reproducible=False)
+
+
+def record(run: Run, values: dict[str, float], *, reproducible: bool = True) -> None:
+    """Record metrics at this step: rank 0 only."""
+    run.pace.latest.update(values)
+    if run.context.is_main:
+        run.context.reporter.metrics(values, step=run.progress.step, reproducible=reproducible)
+
+
+# ---- evaluation -----------------------------------------------------------------------------
+
+
+def evaluate_validation(run: Run) -> bool:
+    """Evaluate on `val`; return whether the objective is the best so far. A collective."""
+    if run.setup.data.val is None:
+        return False
+    metrics = evaluate_split(run, "val")
+    objective = run.spec.objective
+    if objective is None:
+        run.progress.selected = metrics
+        return False
+    value = metrics[objective.metric]
+    best = run.progress.best
+    sign = 1.0 if objective.goal == "maximize" else -1.0
+    if best is not None and not sign * value > sign * best:
+        return False
+    run.progress.best = value
+    run.progress.selected = metrics
+    return True
+
+
+def select(run: Run) -> None:
+    """Put the best checkpoint's weights into the model: a collective."""
+    run.store.wait()
+    barrier()
+    best = run.store.best() if run.spec.objective is not None else None
+    if best is not None and best.step != run.progress.step:
+        run.model.load_state_dict(best.weights())
+
+
+def last_look(run: Run) -> dict[str, float]:
+    """Evaluate on `test`, the only time it is looked at, and draw the pictures. A collective.
+
+    Without a test split the pictures are of `val`, whose metrics are recorded already.
+    """
+    splits = run.setup.data.splits()
+    if "test" not in splits:
+        if "val" in splits:
+            draw(run, "val", evaluate_once(run, "val")[0])
+        return {}
+    began = time.monotonic()
+    evaluation, metrics = evaluate_once(run, "test")
+    record_evaluation(run, "test", metrics, began)
+    draw(run, "test", evaluation)
+    return metrics
+
+
+def evaluate_split(run: Run, split: str) -> dict[str, float]:
+    """Evaluate the model as it is and record the metrics by full name. A collective."""
+    began = time.monotonic()
+    _, metrics = evaluate_once(run, split)
+    record_evaluation(run, split, metrics, began)
+    return metrics
+
+
+def evaluate_once(run: Run, split: str) -> tuple[Evaluation, dict[str, float]]:
+    """Evaluate the model as it is: (for pictures, metrics by full name). A collective."""
+    run.pace.tell(run.progress.step, run.context, phase=f"evaluating on {split}")
+    evaluation, values = evaluate(
+        run.setup.task,
+        run.model,
+        run.setup.data.splits()[split],
+        run.context,
+        batch_size=run.spec.batch_size,
+        precision=run.spec.precision,
+    )
+    return evaluation, {f"{split}/{name}": value for name, value in values.items()}
+
+
+def record_evaluation(run: Run, split: str, metrics: dict[str, float], began: float) -> None:
+    """Record an evaluation's metrics, and how long it took since `began` (monotonic seconds)."""
+    record(run, metrics)
+    seconds = {f"time/{split}_evaluation_seconds": time.monotonic() - began}
+    record(run, seconds, reproducible=False)
+
+
+def draw(run: Run, split: str, evaluation: Evaluation) -> None:
+    """Store the evaluation's pictures: rank 0 only."""
+    if run.context.is_main:
+        for name, image in evaluation.pictures().items():
+            run.context.reporter.picture(f"{split}/{name}", image, step=run.progress.step)

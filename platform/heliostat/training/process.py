@@ -1,0 +1,162 @@
+"""One training process from its first line to its last, whoever started it."""
+
+from __future__ import annotations
+
+import sysconfig
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from heliostat.spec import EntrypointSpec, InputError, TrainSpec
+from heliostat.training.context import Context
+from heliostat.training.custom import run_entrypoint
+from heliostat.training.exporting import export_model
+from heliostat.training.loop import fit
+from heliostat.training.losses import DivergedError
+from heliostat.training.setup import Setup, set_up
+from heliostat.training.storage import RESULT, write_json
+from heliostat.training.system_metrics import sampling
+
+
+def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> None:
+    """Train, and leave `result.json` and `model/` in the job's folder.
+
+    `code` is the folder that holds the user's modules. What goes wrong is told to the journal
+    (rank, verdict, traceback) and raised.
+    """
+    reporter = context.reporter
+    reporter.event("attempt_started", world_size=context.world_size, device=str(context.device))
+    with _told_to_journal(context), sampling(context):
+        if isinstance(spec, EntrypointSpec):
+            metrics = run_entrypoint(spec, context)
+        else:
+            metrics = _train_spec(spec, context, code)
+        if context.is_main:
+            write_json(context.folder / RESULT, {"metrics": metrics})
+        reporter.event("attempt_ended", why="finished")
+    reporter.close()
+
+
+def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, float]:
+    reporter = context.reporter
+    setup = set_up(spec)
+    if context.is_main:
+        reporter.event("data", splits=_data_facts(spec, setup))
+    metrics = fit(spec, setup, context)
+    if context.is_main:
+        reporter.progress(phase="packaging the model")
+        _export(spec, setup, context, code)
+        # Fingerprints read all of the data, so they come when training no longer waits for them.
+        reporter.event("fingerprints", splits=_fingerprints(setup))
+    return metrics
+
+
+def _export(spec: TrainSpec, setup: Setup, context: Context, code: Path) -> None:
+    began = time.monotonic()
+    source = {"callable": spec.model.name, "args": spec.model.args, "code": [str(code)]}
+    reason = export_model(
+        context.folder / "model",
+        setup.model,
+        setup.task.predictor(setup.model),
+        setup.example,
+        classes=setup.data.train.classes,
+        source=source if ":" in spec.model.name else None,
+    )
+    seconds = time.monotonic() - began
+    context.reporter.event("model_exported", seconds=seconds, not_a_graph=reason)
+
+
+def _data_facts(spec: TrainSpec, setup: Setup) -> dict[str, Any]:
+    splits = {}
+    for name, samples in setup.data.splits().items():
+        source = getattr(spec.data, name)
+        splits[name] = {
+            "uri": samples.uri,
+            "split": source.split,
+            "samples": len(samples),
+            "classes": list(samples.classes),
+        }
+    return splits
+
+
+def _fingerprints(setup: Setup) -> dict[str, str]:
+    return {name: samples.fingerprint for name, samples in setup.data.splits().items()}
+
+
+@contextmanager
+def _told_to_journal(context: Context) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, InputError):
+            problems = [{"message": p.message, "key": p.key, "valid": p.valid} for p in error.problems]
+        else:
+            problems = []
+        context.reporter.event(
+            "failed",
+            verdict=verdict(error),
+            message=str(error),
+            traceback=user_traceback(error),
+            problems=problems,
+        )
+        context.reporter.close()
+        raise
+
+
+def verdict(error: BaseException) -> str:
+    """Return what kind of failure an exception is, in a word."""
+    import torch
+
+    if isinstance(error, InputError):
+        return "input"
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return "out_of_memory"
+    if isinstance(error, OSError):
+        return "storage"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if _is_lost_peer(error):
+        return "worker_lost"
+    return "user_code" if _user_frames(error) else "internal"
+
+
+def user_traceback(error: BaseException) -> str:
+    """Return the traceback from the user's first own frame on, or all of it if there is none."""
+    frames = _user_frames(error) or traceback.extract_tb(error.__traceback__)
+    lines = ["Traceback (most recent call last):\n"]
+    lines += traceback.format_list(frames)
+    lines += traceback.format_exception_only(error)
+    return "".join(lines)
+
+
+def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Return the frames from the first one outside heliostat and installed packages on."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    for number, frame in enumerate(frames):
+        if _is_users(frame.filename):
+            return frames[number:]
+    return []
+
+
+def _is_users(filename: str) -> bool:
+    path = Path(filename)
+    foreign = {Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))}
+    return not (
+        filename.startswith("<")
+        or foreign & set(path.parents)
+        or {"site-packages", "dist-packages"} & set(path.parts)
+    )
+
+
+def _is_lost_peer(error: BaseException) -> bool:
+    """Whether a collective failed because another rank is gone: the failure began there."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        sign in text
+        for sign in ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL")
+    )

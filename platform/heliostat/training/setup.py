@@ -1,0 +1,174 @@
+"""From a spec to what training works with: the data sets, the task, the model.
+
+Everything a person can get wrong beyond the spec's text is found here, by the code that runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from heliostat.data import (
+    Samples,
+    Statistics,
+    align_classes,
+    check_shapes,
+    open_source,
+    statistics,
+)
+from heliostat.spec import DataSpec, InputError, ModelSpec, Problem, Source, TrainSpec
+from heliostat.vision import models, tasks
+from heliostat.vision.export import initialise_lazy
+from heliostat.vision.mistakes import Mistake, UnknownName
+from heliostat.vision.normalize import pipeline
+from heliostat.vision.task import Task
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """The opened splits of a job."""
+
+    train: Samples
+    val: Samples | None
+    test: Samples | None
+
+    def splits(self) -> dict[str, Samples]:
+        """Return the splits that there are, by name."""
+        named = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: samples for name, samples in named.items() if samples is not None}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a training process works with; the same on every rank."""
+
+    data: DataSets
+    task: Task
+    model: nn.Module
+    example: Tensor
+    """Two samples' inputs as they come from the data set: (2, …)."""
+
+
+def set_up(spec: TrainSpec) -> Setup:
+    """Open the data, build the task and the model, load its weights.
+
+    Raises InputError for what the spec's author got wrong, and whatever the user's own code
+    raises, as it is.
+    """
+    torch.manual_seed(spec.seed)
+    data = open_data(spec.data)
+    task = build_task(spec, data.train.classes)
+    check_objective(spec, task)
+    model = build_model(spec.model, data.train, spec.seed)
+    example = _example(data.train)
+    initialise_lazy(model, example)
+    if spec.model.weights is not None:
+        load_weights(model, Path(spec.model.weights))
+    return Setup(data, task, model, example)
+
+
+def open_data(spec: DataSpec) -> DataSets:
+    """Open every split the spec names; report the problems of all of them together."""
+    opened: dict[str, Samples] = {}
+    problems: list[Problem] = []
+    for name, source in (("train", spec.train), ("val", spec.val), ("test", spec.test)):
+        if source is None:
+            continue
+        try:
+            opened[name] = _open_split(source, spec)
+        except InputError as error:
+            problems.extend(error.under("data", name).problems)
+    if problems:
+        raise InputError(problems)
+    train = opened["train"]
+    for name in opened.keys() - {"train"}:
+        check_shapes(train, opened[name], key=("data", name))
+        opened[name] = align_classes(opened[name], train.classes, key=("data", name))
+    return DataSets(train, opened.get("val"), opened.get("test"))
+
+
+def build_task(spec: TrainSpec, classes: tuple[str, ...]) -> Task:
+    """Return the spec's task over the data's classes."""
+    try:
+        return tasks.build(spec.task, classes=classes)
+    except Mistake as mistake:
+        raise InputError.of(str(mistake), key=("task",)) from mistake
+
+
+def check_objective(spec: TrainSpec, task: Task) -> None:
+    """Raise InputError where no evaluation produces the objective's metric."""
+    if spec.objective is None:
+        return
+    name = spec.objective.metric.removeprefix("val/")
+    if name not in task.metrics:
+        raise InputError.of(
+            f"no evaluation of this task produces {spec.objective.metric}",
+            key=("objective", "metric"),
+            valid="one of " + ", ".join(f"val/{metric}" for metric in task.metrics),
+        )
+
+
+def build_model(spec: ModelSpec, train: Samples, seed: int) -> nn.Module:
+    """Return the network with its normalisation before it: raw inputs in."""
+    try:
+        net = models.build(
+            spec.name,
+            spec.args,
+            num_classes=len(train.classes) or None,
+            in_channels=train.shape[0] if train.shape else None,
+        )
+    except Mistake as mistake:
+        key = "name" if isinstance(mistake, UnknownName) else "args"
+        raise InputError.of(str(mistake), key=("model", key)) from mistake
+    figures = _statistics(train, seed)
+    return pipeline(net, figures and figures.mean, figures and figures.std)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file into the model; raise InputError where they do not fit."""
+    key = ("model", "weights")
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError.of(
+            f"cannot read {path}: {error}", key=key, valid="a .safetensors file or models:/name/1"
+        ) from error
+    expected = model.state_dict()
+    if not any(name in expected for name in weights):
+        # Weights of the bare network, from elsewhere than a heliostat job.
+        weights = {f"net.{name}": value for name, value in weights.items()}
+    faults = [
+        f"{name} is {tuple(weights[name].shape)}, the model's is {tuple(value.shape)}"
+        if name in weights
+        else f"{name} is missing"
+        for name, value in expected.items()
+        if name not in weights and not name.startswith("normalize.")
+        or name in weights and weights[name].shape != value.shape
+    ]
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputError.of(f"the weights do not fit the model: {faults[0]}{more}", key=key)
+    model.load_state_dict(weights, strict=False)
+
+
+def _open_split(source: Source, spec: DataSpec) -> Samples:
+    return open_source(source, image_size=spec.image_size, channels=spec.channels)
+
+
+def _statistics(train: Samples, seed: int) -> Statistics | None:
+    return statistics(train, seed) if train.shape is not None else None
+
+
+def _example(train: Samples) -> Tensor:
+    inputs, _ = train.read(np.array([0, min(1, len(train) - 1)]))
+    if not isinstance(inputs, Tensor):
+        raise InputError.of(
+            f"a sample's input is a {type(inputs).__name__}", key=("data", "train"), valid="a tensor"
+        )
+    return inputs

@@ -1,0 +1,43 @@
+"""The user's own objects, by `package.module:name`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+from heliostat.vision.mistakes import UnknownName
+
+
+def is_path(name: str) -> bool:
+    """Tell whether `name` means an object of the user's, not a built-in one."""
+    return ":" in name
+
+
+def load(path: str, what: str) -> Any:
+    """Import and return the callable at `path`; `what` ("model") is for the message.
+
+    Raises UnknownName where the path is malformed or its module lacks the name. Whatever the
+    module itself raises while it is imported, ImportError included, is left as it is.
+    """
+    module_name, _, attribute = path.partition(":")
+    if not attribute.isidentifier() or not all(p.isidentifier() for p in module_name.split(".")):
+        raise UnknownName(f"{what} {path!r} is not of the form package.module:name")
+    module = importlib.import_module(module_name)
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise UnknownName(
+            f"module {module_name} ({module.__file__}) has no {attribute!r}"
+            + nearest(attribute, public)
+        )
+    found = getattr(module, attribute)
+    if not callable(found):
+        raise UnknownName(f"{what} {path} is a {type(found).__name__}, not a class or function")
+    return found
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return `; nearest: a, b` with the valid names most like `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(valid), n=3, cutoff=0.5)
+    return f"; nearest: {', '.join(close)}" if close else ""

@@ -1,0 +1,152 @@
+"""`make bench`: heliostat and the torchrun script, side by side in one run, in interleaved pairs.
+
+    python bench.py [--pairs 7] [--only cnn_small resnet18 commands accuracy] [--keep FOLDER]
+
+The Markdown goes to stdout, every single number to `benchmark-results/<time>.json`. Each run
+starts cold: a fresh HELIO_HOME or MLflow database, no Ray that runs already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from make_cifar_like import write_cifar_like
+from measuring import BIN, Measurement, Workload, run_command, run_heliostat, run_torchrun
+from table import Row, as_markdown, spread
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("HELIO_TEST_DATA", ROOT.parent / "shared" / "data")) / "fashion-mnist"
+PARTS = ("cnn_small", "resnet18", "commands", "accuracy")
+
+Side = Callable[[Workload, Path], Measurement]
+SIDES: dict[str, Side] = {"heliostat": run_heliostat, "torchrun": run_torchrun}
+
+
+def main() -> None:
+    """Measure what was asked for and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument("--keep", type=Path, help="keep every run's folder here")
+    args = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"bench: no data at {DATA}; HELIO_TEST_DATA names the folder above it")
+    work = args.keep or Path(tempfile.mkdtemp(prefix="helio-bench-"))
+    results: dict[str, Any] = {"machine": machine(), "pairs": args.pairs}
+    print(f"{results['machine']}; {args.pairs} pairs\n")
+    try:
+        for part in args.only:
+            results[part] = measure(part, work / part, args.pairs)
+    finally:
+        if not args.keep:
+            shutil.rmtree(work, ignore_errors=True)
+    print(f"Every number: {write(results)}")
+
+
+def measure(part: str, work: Path, pairs: int) -> Any:
+    """Measure one part, print its table, and return its numbers."""
+    match part:
+        case "commands":
+            return measure_commands(work, pairs)
+        case "accuracy":
+            return measure_accuracy(work)
+        case "cnn_small":
+            workload = Workload(part, DATA, batch=256, steps=200, warm_up=20)
+        case _:
+            images = write_cifar_like(DATA, work)
+            workload = Workload(part, images, batch=128, steps=60, warm_up=20)
+    return measure_pairs(workload, work, pairs)
+
+
+def measure_pairs(workload: Workload, work: Path, pairs: int) -> dict[str, list[dict[str, Any]]]:
+    """Run both sides `pairs` times, taking turns at going first."""
+    runs: dict[str, list[Measurement]] = {name: [] for name in SIDES}
+    for number in range(pairs):
+        for name in list(SIDES)[:: 1 if number % 2 == 0 else -1]:
+            runs[name].append(SIDES[name](workload, work / f"{number}-{name}"))
+            say(f"{workload.model}, pair {number + 1}, {name}: {runs[name][-1]}")
+    print(f"**{workload.model}**, batch {workload.batch}, {workload.steps} steps, 2 workers\n")
+    print(as_markdown(rows(runs["heliostat"], runs["torchrun"])) + "\n")
+    return {name: [asdict(run) for run in measured] for name, measured in runs.items()}
+
+
+def rows(ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> list[Row]:
+    """Return the table's rows, with what the project wants of each."""
+
+    def row(name: str, of: Callable[[Measurement], float], wanted: str, **kind: bool) -> Row:
+        return Row(name, [of(m) for m in ours], [of(m) for m in theirs], wanted, **kind)
+
+    return [
+        row("images/s, steady", lambda m: m.images_per_second, "≥ 0.97"),
+        row("command to first step, s", lambda m: m.first_step_seconds, "≤ 2.5, goal 1.5"),
+        row("memory of rank 0, MiB", lambda m: m.pss_mib[0], "≤ +160", difference=True),
+        row("memory of rank 1, MiB", lambda m: m.pss_mib[1], "≤ +160", difference=True),
+        row("command to its end, s", lambda m: m.total_seconds, ""),
+    ]
+
+
+def measure_commands(work: Path, times: int) -> dict[str, list[float]]:
+    """Time `helio --help` and `helio check` of a spec whose text is wrong."""
+    work.mkdir(parents=True, exist_ok=True)
+    wrong = work / "wrong.yaml"
+    wrong.write_text("kind: train\nname: wrong\nmodle: {name: cnn_small}\n")
+    commands = {"helio --help": (["--help"], 0.5), "helio check": (["check", str(wrong)], 1.0)}
+    results: dict[str, list[float]] = {}
+    print("| command | seconds: median (min–max) | wanted |\n|---|---|---|")
+    for name, (arguments, limit) in commands.items():
+        results[name] = [timed([str(BIN / "helio"), *arguments], work) for _ in range(times)]
+        print(f"| `{name}` | {spread(results[name], 2)} | < {limit} |")
+    print()
+    return results
+
+
+def timed(command: list[str], work: Path) -> float:
+    """Return the seconds that a command takes; its exit status may be 0 or 2."""
+    began = time.perf_counter()
+    run_command(command, work, {"HELIO_HOME": str(work / "home")}, allowed=(0, 2))
+    return time.perf_counter() - began
+
+
+def measure_accuracy(work: Path) -> dict[str, Any]:
+    """Train the shipped Fashion-MNIST spec to its end, on two workers."""
+    command = [str(BIN / "helio"), "run", str(ROOT / "jobs/fashion_mnist/train.yaml"), "--json"]
+    for split in ("train", "val", "test"):
+        command += ["--set", f"data.{split}.uri={DATA}"]
+    outcome = json.loads(run_command(command, work, {"HELIO_HOME": str(work / "home")}))
+    accuracy, seconds = outcome["metrics"]["test/accuracy"], outcome["seconds"]
+    print(f"Fashion-MNIST, shipped spec: test accuracy {accuracy:.2%} (wanted: 92.5 %), "
+          f"{seconds:.0f} s\n")  # fmt: skip
+    return {"accuracy": accuracy, "seconds": seconds}
+
+
+def write(results: dict[str, Any]) -> Path:
+    """Write the numbers and return where."""
+    path = ROOT / "benchmark-results" / time.strftime("%Y%m%d-%H%M%S.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    return path
+
+
+def machine() -> str:
+    """Return what this was measured on."""
+    return f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
+
+
+def say(text: str) -> None:
+    """Tell whoever waits how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

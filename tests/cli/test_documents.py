@@ -1,0 +1,139 @@
+"""The shape of every command's JSON document: golden files hold the keys and the types.
+
+A shape that is meant to change is written anew with `HELIO_GOLDEN=write pytest tests/cli`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heliostat.runtime.outcome import Failure, Outcome
+from heliostat.runtime.submit import JobRow
+from heliostat.runtime.sync import Synced
+from heliostat.spec.problems import InputError, Problem
+from heliostat.tracking.listing import RunRow
+from heliostat.tracking.models import ModelRow
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2026, 1, 31, 10, 45, tzinfo=UTC)
+TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+
+
+def shape(value: Any) -> Any:
+    """Return `value` with each leaf replaced by its JSON type."""
+    if isinstance(value, Mapping):
+        return {key: shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    return TYPES[type(value)]
+
+
+def finished(document, *, local, cluster, show) -> Outcome:
+    metrics = {"test/accuracy": 0.97}
+    return Outcome("digits-1", "0af3", "FINISHED", metrics, "models:/digits/3", None, 72.4)
+
+
+def failed(document, *, local, cluster, show) -> Outcome:
+    return Outcome("digits-1", None, "FAILED", error=Failure("user_code", "ValueError: no"))
+
+
+def resumed(job, overrides, *, show) -> Outcome:
+    return finished(None, local=False, cluster=None, show=show)
+
+
+def faulty(document, *, deep) -> tuple[Problem, ...]:
+    if document.path.stem == "b":
+        return (Problem("only 2 CPUs are here", ("resources",), file="b.yaml", line=3),)
+    raise InputError([Problem("no such folder", ("data", "train"), "an existing one", "a.yaml", 7)])
+
+
+def served(*, host: str, port: int, opened) -> None:
+    opened(f"http://{host}:{port}")
+
+
+COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "run": (["run", "a.yaml"], {"run": finished}),
+    "run_failed": (["run", "a.yaml"], {"run": failed}),
+    "resume": (["resume", "digits-1"], {"resume": resumed}),
+    "check": (["check", "a.yaml", "b.yaml"], {"check": faulty}),
+    "sync": (["sync"], {"sync": lambda job: (Synced("digits-1", "0af3", 12, "FINISHED"),)}),
+    "jobs": (
+        ["jobs", "--cluster", "h:1"],
+        {"jobs": lambda cluster: (JobRow("digits-1", "digits", "RUNNING", NOW, "running"),)},
+    ),
+    "submit": (
+        ["submit", "a.yaml", "--cluster", "h:1"],
+        {"plan": lambda document, *, job, cluster: None, "submit": lambda request: "digits-1"},
+    ),
+    "logs": (
+        ["logs", "digits-1", "--cluster", "h:1"],
+        {"logs": lambda cluster, job, *, follow: iter(["one\n", "two\n"])},
+    ),
+    "stop": (["stop", "digits-1", "--cluster", "h:1"], {"stop": lambda cluster, job: "STOPPED"}),
+    "runs": (
+        ["runs"],
+        {
+            "runs": lambda experiment: [
+                RunRow(
+                    job="digits-1",
+                    run_id="0af3",
+                    name="digits",
+                    experiment="digits",
+                    status="FINISHED",
+                    started=NOW,
+                    seconds=72.4,
+                    kind="train",
+                    objective="val/accuracy",
+                    value=0.97,
+                    model="models:/digits/3",
+                )
+            ]
+        },
+    ),
+    "models": (
+        ["models"],
+        {
+            "models": lambda: [
+                ModelRow(
+                    name="digits",
+                    version=3,
+                    aliases=("champion",),
+                    run_id="0af3",
+                    created=NOW,
+                    metric="val/accuracy",
+                    goal="maximize",
+                    value=0.97,
+                )
+            ]
+        },
+    ),
+    "promote": (["promote", "digits", "3"], {"promote": lambda name, version, alias: 2}),
+    "ui": (["ui"], {"ui": served}),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_json_document_keeps_its_shape(helio, name: str) -> None:
+    argv, services = COMMANDS[name]
+    found = shape(json.loads(helio(*argv, "--json", **services).stdout))
+
+    golden = GOLDEN / f"{name}.json"
+    if os.environ.get("HELIO_GOLDEN") == "write":
+        golden.write_text(json.dumps(found, indent=2) + "\n")
+    assert found == json.loads(golden.read_text())
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"logs", "run_failed"}))
+def test_the_same_answer_for_a_person_is_lines_and_not_json(helio, name: str) -> None:
+    argv, services = COMMANDS[name]
+    said = helio(*argv, **services).stdout
+
+    assert said
+    assert not said.startswith("{")

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics
+from torch import Tensor, nn
+
+from heliostat.vision.classification import Classification, ClassificationEvaluation
+
+
+def logits_and_targets(samples: int, classes: int, present: int) -> tuple[Tensor, Tensor]:
+    """Imperfect logits; only the first `present` classes occur."""
+    generator = torch.Generator().manual_seed(samples)
+    targets = torch.randint(0, present, (samples,), generator=generator)
+    logits = torch.randn(samples, classes, generator=generator)
+    logits[torch.arange(samples), targets] += 1.0
+    logits[:, 1] -= 20.0  # class 1 is never predicted
+    return logits, targets
+
+
+def evaluated(
+    logits: Tensor, targets: Tensor, classes: int, sizes: list[int]
+) -> ClassificationEvaluation:
+    evaluation = Classification([f"c{k}" for k in range(classes)]).evaluation()
+    for some, truth in zip(logits.split(sizes), targets.split(sizes), strict=True):
+        evaluation.update(nn.Identity(), some, truth)
+    return evaluation
+
+
+@pytest.mark.parametrize(("classes", "present"), [(3, 3), (10, 8), (30, 25)])
+def test_the_figures_are_scikit_learn_s(classes: int, present: int) -> None:
+    logits, targets = logits_and_targets(503, classes, present)
+    evaluation = evaluated(logits, targets, classes, [100] * 5 + [3])
+    ours = evaluation.compute()
+    labels, predicted = range(classes), logits.argmax(1)
+    truth = {"y_true": targets, "y_pred": predicted, "labels": labels, "zero_division": 0}
+    means = metrics.precision_recall_fscore_support(**truth, average="macro")
+    np.testing.assert_allclose([ours[n] for n in ("precision", "recall", "f1")], means[:3])
+    each = evaluation.per_class()
+    np.testing.assert_allclose(
+        (each.precision, each.recall, each.f1, each.support),
+        metrics.precision_recall_fscore_support(**truth, average=None),
+    )
+    assert ours["accuracy"] == metrics.accuracy_score(targets, predicted)
+    probabilities = logits.double().softmax(1)
+    assert ours["loss"] == pytest.approx(
+        metrics.log_loss(targets, probabilities, labels=labels), abs=1e-6
+    )
+    if classes > 5:
+        top5 = metrics.top_k_accuracy_score(targets, probabilities, k=5, labels=labels)
+        assert ours["top5_accuracy"] == pytest.approx(top5)
+
+
+def test_compute_gives_the_names_that_the_task_promises() -> None:
+    for count in (2, 6, 20, 21):
+        logits, targets = logits_and_targets(64, count, 2)
+        evaluation = evaluated(logits, targets, count, [64])
+        task = Classification([f"c{k}" for k in range(count)])
+        assert tuple(evaluation.compute()) == task.metrics
+        assert ("top5_accuracy" in task.metrics) == (count > 5)
+        assert ("f1/c1" in task.metrics) == (count <= 20)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_sums_added_over_ranks_give_exactly_the_metrics_of_one_process(ranks: int) -> None:
+    logits, targets = logits_and_targets(10_007, 10, 10)
+    # Losses of very different sizes, where plain float sums would differ in their last bits.
+    logits *= torch.linspace(0.01, 20, len(logits))[:, None]
+    one = evaluated(logits, targets, 10, [10_007])
+    bounds = [10_007 * rank // ranks for rank in range(ranks + 1)]
+    merged = Classification([f"c{k}" for k in range(10)]).evaluation()
+    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+        part = evaluated(logits[begin:end], targets[begin:end], 10, [1, end - begin - 1])
+        for name, total in merged.state().items():
+            total += part.state()[name]
+    assert int(merged.state()["seen"]) == 10_007
+    assert merged.compute() == one.compute()
+
+
+def test_a_registered_model_is_evaluated_to_the_very_same_figures() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8))
+    inputs, targets = torch.rand(200, 3, 2, 2), torch.randint(0, 8, (200,))
+    task = Classification([f"c{k}" for k in range(8)])
+    trained, registered = task.evaluation(), task.evaluation()
+    with torch.no_grad():
+        trained.update(net, inputs, targets)
+        probabilities = task.predictor(net)(inputs)
+        registered.update_outputs(probabilities, targets)
+    assert probabilities.dtype == torch.float32
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(200))
+    assert trained.compute() == registered.compute()
+
+
+def test_the_loss_is_the_cross_entropy_of_each_sample_and_the_evaluation_s_its_mean() -> None:
+    logits, targets = logits_and_targets(300, 10, 10)
+    task = Classification([f"c{k}" for k in range(10)])
+    losses = task.loss(nn.Identity(), logits, targets.int())
+    assert losses.shape == (300,)
+    evaluation = evaluated(logits, targets, 10, [300])
+    assert evaluation.compute()["loss"] == pytest.approx(float(losses.mean()), abs=1e-6)
+
+
+def test_equal_probabilities_are_no_success() -> None:
+    evaluation = Classification([f"c{k}" for k in range(10)]).evaluation()
+    evaluation.update_outputs(torch.full((10, 10), 0.1), torch.arange(10))
+    figures = evaluation.compute()
+    assert (figures["accuracy"], figures["top5_accuracy"]) == (0.1, 0.5)
+
+
+def test_a_diverged_model_has_no_loss() -> None:
+    evaluation = Classification(["a", "b"]).evaluation()
+    evaluation.update(nn.Identity(), torch.full((4, 2), torch.nan), torch.zeros(4))
+    assert np.isnan(evaluation.compute()["loss"])
+
+
+@pytest.mark.parametrize("output", [torch.rand(4, 5), torch.rand(4), torch.rand(3, 10), (1, 2)])
+def test_a_model_whose_output_is_not_logits_of_the_classes_is_refused(output: object) -> None:
+    class Wrong(nn.Module):
+        def forward(self, inputs: Tensor) -> object:
+            return output
+
+    task = Classification([f"c{k}" for k in range(10)])
+    with pytest.raises(ValueError, match="classification"):
+        task.loss(Wrong(), torch.rand(4, 1, 2, 2), torch.zeros(4))
+
+
+def test_labels_of_metrics_are_names_that_mlflow_takes_and_all_different() -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    classes = ["T-shirt/top", "T-shirt_top", "100 %", "猫", "..", "", "a:b", "x" * 400, "$"]
+    names = Classification(classes).metrics
+    for name in names:
+        _validate_metric_name(f"test/{name}")
+    assert len(set(names)) == len(names) == 6 + 3 * len(classes)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from heliostat.vision import models
+from heliostat.vision.mistakes import Mistake
+
+
+@pytest.mark.parametrize("name", ["cnn_small", "resnet9"])
+@pytest.mark.parametrize(("size", "channels"), [(8, 1), (28, 1), (32, 3)])
+def test_own_models_take_what_the_data_has(name: str, size: int, channels: int) -> None:
+    net = models.build(name, {}, num_classes=7, in_channels=channels)
+    assert net(torch.rand(2, channels, size, size)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_torchvision_name_is_built_for_the_data(channels: int) -> None:
+    net = models.build("resnet18", {}, num_classes=7, in_channels=channels)
+    assert net(torch.rand(2, channels, 32, 32)).shape == (2, 7)
+
+
+def test_a_grey_image_is_to_a_torchvision_model_what_it_is_in_three_channels() -> None:
+    net = models.build("squeezenet1_1", {}, num_classes=3, in_channels=1).eval()
+    grey = torch.rand(2, 1, 48, 48)
+    torch.testing.assert_close(net(grey), net.net(grey.repeat(1, 3, 1, 1)))
+
+
+def test_models_with_auxiliary_heads_give_logits_while_they_train() -> None:
+    net = models.build("googlenet", {}, num_classes=4, in_channels=3).train()
+    assert net(torch.rand(2, 3, 64, 64)).shape == (2, 4)
+
+
+def test_a_vision_transformer_takes_the_size_of_its_images() -> None:
+    net = models.build("vit_b_32", {"image_size": 32}, num_classes=4, in_channels=3)
+    assert net(torch.rand(1, 3, 32, 32)).shape == (1, 4)
+
+
+def test_the_names_are_own_ones_and_torchvisions_classifiers_only() -> None:
+    names = models.names()
+    assert names[:2] == ("cnn_small", "resnet9")
+    assert {"resnet18", "vgg11", "vit_b_16"} <= set(names)
+    assert "fcn_resnet50" not in names
+    assert len(names) == len(set(names))
+
+
+def test_every_torchvision_classifier_says_that_it_takes_num_classes() -> None:
+    for name in models.names():
+        with pytest.raises(TypeError, match="it takes .*num_classes"):
+            models.build(name, {"num_clases": 3})
+
+
+def test_an_unknown_name_names_the_nearest_ones() -> None:
+    with pytest.raises(
+        LookupError, match=r"no model 'resnt18'; nearest: resnet18.*package\.module"
+    ):
+        models.build("resnt18", {})
+
+
+def test_an_argument_that_the_model_does_not_take_is_named_with_those_it_takes() -> None:
+    with pytest.raises(TypeError) as caught:
+        models.build("resnet9", {"num_clases": 10}, num_classes=10, in_channels=1)
+    assert str(caught.value) == (
+        "model resnet9 takes no argument 'num_clases'; it takes num_classes, in_channels, width"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("resnet9", {"width": -1}),
+        ("resnet9", {"width": "wide"}),
+        ("cnn_small", {"num_classes": 0}),
+        ("cnn_small", {"num_classes": 9}),
+        ("resnet18", {"groups": 2}),
+        ("vit_b_32", {"image_size": 33}),
+        ("swin_t", {"stochastic_depth_prob": 0.5}),
+    ],
+)
+def test_a_value_that_makes_no_model_is_a_mistake_of_one_line(name: str, args: dict) -> None:
+    with pytest.raises(ValueError, match=f"model {name}: ") as caught:
+        models.build(name, args, num_classes=10, in_channels=3)
+    assert isinstance(caught.value, Mistake)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_torchvision_model_refuses_four_channels() -> None:
+    with pytest.raises(ValueError, match="1 or 3 channels, not 4"):
+        models.build("resnet18", {}, num_classes=10, in_channels=4)
+
+
+def test_what_the_spec_gives_is_kept_where_the_data_has_fewer_classes() -> None:
+    net = models.build("cnn_small", {"num_classes": 12}, num_classes=10, in_channels=1)
+    assert net(torch.rand(1, 1, 8, 8)).shape == (1, 12)
+
+
+def test_own_models_do_not_import_torchvision_nor_matplotlib_nor_another_room() -> None:
+    code = (
+        "import sys; from heliostat.vision import models, tasks, export;"
+        "models.build('cnn_small', {}, num_classes=2, in_channels=1);"
+        "tasks.build('classification', classes=('a', 'b'));"
+        "slow = {'torchvision', 'matplotlib', 'ray', 'mlflow', 'sklearn'};"
+        "rooms = {m for m in sys.modules if m.startswith('heliostat.')};"
+        "print(slow & set(sys.modules), {m for m in rooms if 'vision' not in m})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "set() set()"
