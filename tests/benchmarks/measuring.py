@@ -116,7 +116,9 @@ def run_torchrun(workload: Workload, folder: Path) -> Measurement:
 def largest_pss(records: list[dict[str, Any]], rank: int, until: float) -> float:
     """Return a rank's largest PSS in MiB among its samples up to `until`, in unix seconds."""
     name = f"system/rank_{rank}/process_memory_pss_megabytes"
-    samples = [(r["time"] / 1000, r["value"] * 1e6 / MIB) for r in records if r.get("name") == name]
+    samples: list[tuple[float, float]] = [
+        (r["time"] / 1000, r["value"] * 1e6 / MIB) for r in records if r.get("name") == name
+    ]
     if not samples:
         raise ValueError(f"the journal has no {name}")
     # A run of less than ten seconds has one sample only, at its end.
@@ -146,7 +148,8 @@ def run_command(
     folder.mkdir(parents=True, exist_ok=True)
     # One thread a rank for both: Ray gives this to workers of one CPU, torchrun to its ranks.
     whole = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    whole.pop("MLFLOW_TRACKING_URI", None)
+    for name in ("HELIO_CLUSTER", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+        whole.pop(name, None)
     done = subprocess.run(
         command, cwd=folder, env=whole, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
     )

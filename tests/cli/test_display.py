@@ -73,14 +73,18 @@ def test_phases_that_take_turns_have_a_line_once_and_are_named_by_their_progress
     ]
 
 
-def test_notes_and_phases_that_come_again_are_written_once() -> None:
+def test_a_phase_that_is_told_again_is_written_once_and_a_note_whenever_it_comes() -> None:
     stream = io.StringIO()
     display = PlainDisplay(stream, Clock())
     for _ in range(2):
-        display.show(Phase("training"))
-        display.show(Note("Ray's log: /tmp/ray.log"))
+        display.show(Phase("starting workers"))
+        display.show(Note("a line of a cluster's log"))
 
-    assert stream.getvalue().splitlines() == ["[0:00] training", "[0:00] Ray's log: /tmp/ray.log"]
+    assert stream.getvalue().splitlines() == [
+        "[0:00] starting workers",
+        "[0:00] a line of a cluster's log",
+        "[0:00] a line of a cluster's log",
+    ]
 
 
 @pytest.fixture

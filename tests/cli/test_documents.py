@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from heliostat.runtime.outcome import Failure, Outcome
-from heliostat.runtime.submit import JobRow
+from heliostat.runtime.submit import JobRow, Submission
 from heliostat.runtime.sync import Synced
 from heliostat.spec.problems import InputError, Problem
 from heliostat.tracking.listing import RunRow
@@ -54,6 +54,18 @@ def faulty(document, *, deep) -> tuple[Problem, ...]:
     raise InputError([Problem("no such folder", ("data", "train"), "an existing one", "a.yaml", 7)])
 
 
+def planned(document, *, job, cluster) -> Submission:
+    return Submission(
+        job="digits-1",
+        cluster=cluster,
+        entrypoint="python -m heliostat.cli run a.yaml --json",
+        working_dir="/jobs/digits",
+        bytes=1024,
+        env={"HELIO_JOB_ID": "digits-1"},
+        metadata={"name": "digits", "kind": "train"},
+    )
+
+
 def served(*, host: str, port: int, opened) -> None:
     opened(f"http://{host}:{port}")
 
@@ -71,6 +83,10 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "submit": (
         ["submit", "a.yaml", "--cluster", "h:1"],
         {"plan": lambda document, *, job, cluster: None, "submit": lambda request: "digits-1"},
+    ),
+    "submit_dry_run": (
+        ["submit", "a.yaml", "--cluster", "h:1", "--dry-run"],
+        {"plan": planned},
     ),
     "logs": (
         ["logs", "digits-1", "--cluster", "h:1"],
@@ -130,7 +146,7 @@ def test_the_json_document_keeps_its_shape(helio, name: str) -> None:
     assert found == json.loads(golden.read_text())
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"logs", "run_failed"}))
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"logs", "run_failed", "submit_dry_run"}))
 def test_the_same_answer_for_a_person_is_lines_and_not_json(helio, name: str) -> None:
     argv, services = COMMANDS[name]
     said = helio(*argv, **services).stdout

@@ -27,8 +27,9 @@ COMMANDS = (
 
 def helio_process(*argv: str, then: str = "") -> subprocess.CompletedProcess[str]:
     code = f"import sys; from heliostat.cli.main import main; status = main(); {then}\n"
+    program = ["-c", code + "sys.exit(status)"] if then else ["-m", "heliostat.cli"]
     return subprocess.run(
-        [sys.executable, "-c", code + "sys.exit(status)", *argv],
+        [sys.executable, *program, *argv],
         capture_output=True,
         text=True,
         check=False,

@@ -86,9 +86,7 @@ def test_evaluation_reads_each_of_10007_samples_once(world_size: int) -> None:
     seen = [
         index
         for rank in range(world_size)
-        for batch in evaluation_batches(
-            samples, batch_size=256, rank=rank, world_size=world_size
-        )
+        for batch in evaluation_batches(samples, batch_size=256, rank=rank, world_size=world_size)
         for index in batch.index.tolist()
     ]
     assert seen == list(range(10007))

@@ -4,13 +4,13 @@ import gzip
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from heliostat.data import Samples, open_source
 from heliostat.spec.problems import InputError
@@ -18,16 +18,13 @@ from heliostat.spec.sources import Source
 
 
 def test_the_digits_are_scikit_learns_scaled_to_255_and_read_without_importing_it(
-    digits: Samples,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lines = [
-        "import sys; from heliostat.data import open_source; from heliostat.spec import Source",
-        "open_source(Source(uri='sklearn:digits')); assert 'sklearn' not in sys.modules",
-    ]
-    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
-    from sklearn.datasets import load_digits
-
     expected = load_digits()
+    for name in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    digits = open_source(Source(uri="sklearn:digits"))
+    assert "sklearn" not in sys.modules
     inputs, targets = digits.read(np.arange(1797))
     assert inputs.dtype == torch.uint8
     assert np.array_equal(inputs[:, 0].numpy(), np.round(expected.images * 255 / 16))
@@ -82,6 +79,23 @@ def test_cifars_python_batches_are_read_in_the_order_of_their_files(
     assert np.array_equal(train.labels, digits.labels[:100])
     resized = open_source(Source(uri="sklearn:digits"), image_size=(32, 32), channels=3)
     assert torch.equal(test.read(np.arange(50))[0], resized.read(np.arange(100, 150))[0])
+
+
+def test_cifar_100_gives_its_fine_classes(cifar: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    fine = [99] * 50
+    for name in ("train", "test"):
+        batch = pickle.loads((cifar / "test_batch").read_bytes())
+        del batch[b"labels"]
+        batch |= {b"fine_labels": fine, b"coarse_labels": [1] * 50}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    names = {b"fine_label_names": [f"fine {number}".encode() for number in range(100)]}
+    (folder / "meta").write_bytes(pickle.dumps(names, protocol=2))
+    samples = open_source(Source(uri=str(folder), split="test"))
+    assert samples.labels is not None
+    assert samples.labels.tolist() == fine
+    assert samples.classes[99] == "fine 99"
 
 
 def test_torchvisions_cifar10_is_read_where_it_lies_and_asked_for_where_not(

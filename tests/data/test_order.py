@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,6 @@ def test_ranks_cut_a_batch_into_parts_that_differ_by_at_most_one(
     sizes = [stop - start for start, stop in parts]
     assert parts[0][0] == 0
     assert parts[-1][1] == size
-    assert all(a[1] == b[0] for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(parts))
     assert sizes == sorted(sizes, reverse=True)
     assert max(sizes) - min(sizes) <= 1

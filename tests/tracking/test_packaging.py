@@ -76,7 +76,7 @@ def test_an_exported_model_loads_without_heliostat_or_pickle_at_any_batch(
     assert [side.shape for side in about.signature.inputs.inputs] == [(-1, 1, 3, 4)]
     assert about.flavors["python_function"]["config"] == {"device": "cpu"}
     assert weights_file(here).read_bytes() == (exported / "weights.safetensors").read_bytes()
-    assert (here / "model.json").is_file()
+    assert (here / "extra_files" / "model.json").is_file()
 
 
 def test_the_same_weights_are_logged_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import heliostat
 from heliostat.spec.problems import InputError
 from heliostat.tracking.server import artifact_root, ping, tracking_uri
 
@@ -63,7 +65,8 @@ def test_asking_whether_mlflow_is_there_imports_no_mlflow() -> None:
         "import sys; import heliostat.tracking.server, heliostat.tracking.provenance;"
         "sys.exit(any(m in sys.modules for m in ('mlflow', 'torch', 'ray')))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    env = os.environ | {"PYTHONPATH": str(Path(heliostat.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], check=True, env=env)
 
 
 class _NotMlflow(BaseHTTPRequestHandler):

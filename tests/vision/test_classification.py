@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -70,7 +72,7 @@ def test_sums_added_over_ranks_give_exactly_the_metrics_of_one_process(ranks: in
     one = evaluated(logits, targets, 10, [10_007])
     bounds = [10_007 * rank // ranks for rank in range(ranks + 1)]
     merged = Classification([f"c{k}" for k in range(10)]).evaluation()
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in pairwise(bounds):
         part = evaluated(logits[begin:end], targets[begin:end], 10, [1, end - begin - 1])
         for name, total in merged.state().items():
             total += part.state()[name]

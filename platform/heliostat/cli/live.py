@@ -46,7 +46,6 @@ class LiveView:
         self._since = console.get_time()
         self._progress: Progress | None = None
         self._newest: Progress | None = None
-        self._notes: set[str] = set()
         self._lock = Lock()
 
     def show(self, event: Event) -> None:
@@ -83,8 +82,7 @@ class LiveView:
                 self._phase, self._progress = text, None
                 self._since = self._console.get_time()
                 return lines
-            case Note(text) if text not in self._notes:
-                self._notes.add(text)
+            case Note(text):
                 return [Text(text)]
             case Progress():
                 self._progress = self._newest = event

@@ -13,7 +13,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class PlainDisplay:
-    """Writes one line at a change of phase, one every 5 s of progress, and each note once.
+    """Writes one line at a change of phase, one every 5 s of progress, and every note.
 
     Phases with progress take turns (training, evaluating, training…): such a phase has a line of
     its own the first time only, and its progress lines name it.
@@ -28,7 +28,6 @@ class PlainDisplay:
         self._phase = ""
         self._moving: set[str] = set()
         self._pending: str | None = None
-        self._notes: set[str] = set()
         self._lock = Lock()
 
     def show(self, event: Event) -> None:
@@ -38,9 +37,7 @@ class PlainDisplay:
                 case Phase(text):
                     self._enter(text)
                 case Note(text):
-                    if text not in self._notes:
-                        self._notes.add(text)
-                        self._write(text)
+                    self._write(text)
                 case Progress():
                     self._advance(event)
 

@@ -99,6 +99,6 @@ def _unpickled(path: Path) -> dict[str, Any]:
 
 def _refuse_gaps(files: tuple[Path, ...]) -> None:
     for number, path in enumerate(files, start=1):
-        if len(files) > 1 and path.name != f"data_batch_{number}":
+        if path.name not in ("train", "test", "test_batch", f"data_batch_{number}"):
             missing = path.with_name(f"data_batch_{number}")
             raise InputError.of(f"{missing} does not exist", key=("uri",))

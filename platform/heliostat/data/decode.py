@@ -30,8 +30,10 @@ def decode(encoded: Encoded, shape: Shape) -> Pixels:
     ValueError, struct.error…
     """
     with _opened(encoded) as image:
-        # JPEGs decode at a reduced scale, at least twice the size asked for.
-        image.draft(None, (2 * shape[2], 2 * shape[1]))
+        # JPEGs decode at a reduced scale, at least three times the size asked for. On 60 photos of
+        # raccoons to 64x48: 234 instead of 135 images/s, on average 0.3 of 255 levels off the
+        # exact resize (twice the size: 267 images/s, 1.1 off).
+        image.draft(None, (3 * shape[2], 3 * shape[1]))
         return pixels(image, shape)
 
 
@@ -44,7 +46,7 @@ def pixels(image: Image.Image, shape: Shape) -> Pixels:
         raise ValueError(f"images of mode {image.mode} (32 bits a pixel) are not read")
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
     array: Pixels = np.asarray(image)
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 

@@ -19,7 +19,7 @@ from heliostat.data.samples import Indices, Labels
 from heliostat.spec.problems import InputError
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
 
 def parquet_files(path: Path) -> dict[str, list[Path]]:
@@ -93,7 +93,7 @@ _IMAGE_COLUMNS = ("image", "bytes", "path")
 
 
 def _read(file: Path, labelled: bool) -> pa.Table:
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     with reading(file):
         names = pq.read_schema(file).names

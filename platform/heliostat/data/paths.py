@@ -21,7 +21,12 @@ def reading(path: Path) -> Iterator[None]:
         missing = f"no permission to read {error.filename or path}"
         raise InputError.of(missing, key=("uri",)) from error
     except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise InputError.of(f"{path} cannot be read: {error}", key=("uri",)) from error
+        raise InputError.of(f"{path} cannot be read: {one_line(error)}", key=("uri",)) from error
+
+
+def one_line(error: Exception) -> str:
+    """Return an exception's text without its line breaks."""
+    return " ".join(str(error).split())
 
 
 def entries(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from heliostat.data.arrays import Arrays
 from heliostat.data.cifar import open_cifar
 from heliostat.data.idx import open_idx
-from heliostat.data.paths import reading
+from heliostat.data.paths import one_line, reading
 from heliostat.spec.problems import InputError
 
 SCHEME = "torchvision:"
@@ -69,7 +69,7 @@ def _download(name: str) -> None:
 
 def _download_into(root: Path, name: str) -> None:
     # 4 s to import, and needed only here
-    from torchvision import datasets  # type: ignore[import-untyped]
+    from torchvision import datasets
 
     temporary = Path(mkdtemp(prefix=f".{name}-", dir=root))
     try:
@@ -78,7 +78,7 @@ def _download_into(root: Path, name: str) -> None:
         (temporary / top).rename(root / top)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a bad checksum Runtime
         raise InputError.of(
-            f"{SCHEME}{name} could not be downloaded: {error}",
+            f"{SCHEME}{name} could not be downloaded: {one_line(error)}",
             key=("uri",),
             valid=f"a network, or the data in {root / _FOLDERS[name]}",
         ) from error

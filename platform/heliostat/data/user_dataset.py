@@ -114,8 +114,9 @@ class UserDataset:
 def open_dataset(path: str, args: Mapping[str, Any], *, labelled: bool) -> UserDataset:
     """Return the dataset that `path` ("package.module:Class"), called with `args`, makes.
 
-    Raises InputError for a path that leads nowhere, arguments that it does not take, and a thing
-    that is no map-style dataset. What the user's own code raises is left as it is.
+    Raises InputError for a path that is malformed or names nothing in its module, arguments that
+    it does not take, and a thing that is no map-style dataset. What the user's own code raises,
+    ImportError included, is left as it is.
     """
     make = _resolved(path)
     _check_arguments(path, make, args)
@@ -140,15 +141,7 @@ def _resolved(path: str) -> Any:
         raise InputError.of(
             f"{path!r} is not an import path", key=("dataset",), valid="package.module:Class"
         )
-    try:
-        found = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # Only the module itself may be missing by a slip of the spec; what it imports is code.
-        if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            missing = f"there is no module {error.name!r}"
-            valid = "a module beside the spec, or an installed one"
-            raise InputError.of(missing, key=("dataset",), valid=valid) from error
-        raise
+    found = importlib.import_module(module_name)
     for part in name.split("."):
         if not hasattr(found, part):
             missing = f"module {module_name!r} has no {name!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import sys
@@ -28,10 +29,10 @@ class Job:
     folder: Path
 
     @classmethod
-    def create(cls, document: Document, *, job_id: str | None = None) -> Job:
-        """Make the folder of a new job; `job_id` names it where a submission did already."""
-        job = cls.named(job_id or new_id(document.spec.name))
-        job.folder.mkdir(parents=True)
+    def create(cls, document: Document, *, local: bool = False) -> Job:
+        """Make the folder of a new job, under the id that a submission gave it, if one did."""
+        job = cls.named(os.environ.get("HELIO_JOB_ID") or new_id(document.spec.name))
+        job.folder.mkdir(parents=True, exist_ok=True)
         write_bytes(job.folder / "spec.yaml", document.text.encode())
         write_json(job.folder / "resolved.json", specs.dump(document.spec))
         write_json(
@@ -44,6 +45,7 @@ class Job:
                 "code": str(document.folder),
                 "created": time.time(),
                 "command": sys.argv,
+                "local": local,
             },
         )
         return job

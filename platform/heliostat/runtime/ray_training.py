@@ -45,7 +45,7 @@ def _trainer(job: Job, spec: TrainSpec | EntrypointSpec, attempt: int) -> Any:
     )
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    class Trainer(DataParallelTrainer):  # type: ignore[misc]
+    class Trainer(DataParallelTrainer):
         """Ray Train without the actor that outlives a driver to free its placement group.
 
         The group belongs to this driver and is freed with it; the actor costs a process of 3 s
@@ -73,7 +73,7 @@ def _trainer(job: Job, spec: TrainSpec | EntrypointSpec, attempt: int) -> Any:
         },
         backend_config=TorchRendezvous(),
         scaling_config=ScalingConfig(
-            num_workers=resources.workers,
+            num_workers=resources.workers,  # type: ignore[arg-type]  # (min, max): elastic
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=per_worker,
         ),

@@ -36,7 +36,7 @@ class Recording:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    # Ctrl-C in the terminal is for the driver: the recorder has yet to write it down.
+                    # Ctrl-C in the terminal is for the driver; the recorder writes it down.
                     start_new_session=True,
                 )
 

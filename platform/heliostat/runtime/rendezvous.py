@@ -32,7 +32,7 @@ class _RendezvousBackend(Backend):
 
 
 def _node_ip() -> str:
-    return str(ray.util.get_node_ip_address())
+    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
 
 
 def _free_address() -> tuple[str, int]:

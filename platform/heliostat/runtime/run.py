@@ -51,4 +51,4 @@ def _run_here(document: Document, *, local: bool, show: Callable[[Event], None])
     from heliostat.runtime.training_job import train
 
     assert isinstance(spec, TrainSpec | EntrypointSpec)
-    return train(Job.create(document), spec, local=local, show=show)
+    return train(Job.create(document, local=local), spec, local=local, show=show)

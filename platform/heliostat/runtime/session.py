@@ -73,7 +73,7 @@ def check_resources(workers: int, cpus: float, gpus: float) -> None:
     """Raise InputError where the cluster can never give the workers what they ask for."""
     import ray
 
-    have = ray.cluster_resources()
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for name, each, key in (("CPU", cpus, "cpus_per_worker"), ("GPU", gpus, "gpus_per_worker")):
         if workers * each > have.get(name, 0):
             raise InputError.of(

@@ -16,11 +16,12 @@ from heliostat.runtime.job import Job
 from heliostat.runtime.local_training import run_here
 from heliostat.runtime.outcome import Failure, Outcome, Status
 from heliostat.runtime.recording import Recording
+from heliostat.runtime.registered_model import with_local_weights
 from heliostat.runtime.watching import Watcher
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
 from heliostat.tracking.server import ping, tracking_uri
-from heliostat.training.storage import read_json, RESULT
+from heliostat.training.storage import RESULT, read_json
 
 Show = Callable[[Event], None]
 
@@ -31,7 +32,9 @@ def train(job: Job, spec: TrainSpec | EntrypointSpec, *, local: bool, show: Show
     Raises InputError where the input was wrong; a job that never began leaves nothing behind.
     """
     began = time.monotonic()
-    recording = _recording(job, local)
+    if isinstance(spec, TrainSpec):
+        spec = with_local_weights(spec)
+    recording = _recording(local, job)
     watcher = Watcher(job, show, began=recording.begin if recording else lambda: None)
     attempts = _local_attempts if local else _ray_attempts
     status: Status = "FINISHED"
@@ -58,8 +61,8 @@ def conclude(
     began: float,
 ) -> Outcome:
     """Write down how the job ended, wait until MLflow has it all, and return the last word."""
-    metrics = (read_json(job.folder / RESULT) or {}).get("metrics", {})
-    output = (read_json(job.folder / RESULT) or {}).get("output")
+    result = read_json(job.folder / RESULT) or {}
+    metrics = result.get("metrics", {})
     error = {"verdict": failure.verdict, "message": failure.message} if failure else None
     job.end(status=status, error=error, metrics=metrics)
     recorded: dict[str, Any] = {}
@@ -72,8 +75,8 @@ def conclude(
         run_id=recorded.get("run_id"),
         status=status,
         metrics=metrics,
-        model=recorded.get("model"),
-        output=output,
+        model=recorded.get("model") or result.get("model"),
+        output=result.get("output"),
         seconds=round(time.monotonic() - began, 3),
         error=failure,
     )
@@ -88,7 +91,7 @@ def _tell(recorded: dict[str, Any], job: Job, show: Show) -> None:
         show(Note(f"MLflow does not answer; `helio sync {job.id}` sends it the rest later"))
 
 
-def _recording(job: Job, local: bool) -> Recording | None:
+def _recording(local: bool, job: Job) -> Recording | None:
     """Return the recorder; None where a local job has no mlflow: its journal is the record."""
     if local and importlib.util.find_spec("mlflow") is None:
         return None
@@ -119,9 +122,7 @@ def _ray_attempts(
         from heliostat.runtime.ray_training import run_attempt
 
         resources = spec.resources
-        check_resources(
-            resources.min_workers, resources.cpus_per_worker, resources.gpus_per_worker
-        )
+        check_resources(resources.min_workers, resources.cpus_per_worker, resources.gpus_per_worker)
         show(Phase("starting workers"))
 
         def watch() -> None:

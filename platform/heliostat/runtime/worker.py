@@ -63,9 +63,9 @@ def make_importable(code: str) -> None:
 
 
 def _write_output_to(log: Path) -> None:
-    """Send this process's output to the job's folder, for the user's prints and torch's warnings."""
+    """Send this process's output to the job's folder: the user's prints, torch's warnings."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    stream = open(log, "a", buffering=1, encoding="utf-8")
+    stream = open(log, "a", buffering=1, encoding="utf-8")  # noqa: SIM115  (for good)
     for descriptor in (1, 2):
         os.dup2(stream.fileno(), descriptor)
     sys.stdout = sys.stderr = stream

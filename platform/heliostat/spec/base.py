@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
@@ -34,9 +36,29 @@ def wrong_here(message: str, valid: str = "", *, key: Key = ()) -> PydanticCusto
     return wrong(Problem(message, key, valid))
 
 
+def finite(values: Any) -> Any:
+    """Return free-form values (arguments of the user's own code) if JSON can hold them.
+
+    Infinities and NaN it cannot: they would reach the workers as null.
+    """
+    problems = [Problem("must be a finite number", key) for key in _not_finite(values, ())]
+    if problems:
+        raise wrong(*problems)
+    return values
+
+
 def is_import_path(text: str) -> bool:
     """Say whether `text` names a thing of the user's own: `package.module:name`."""
     return _IMPORT_PATH.fullmatch(text) is not None
+
+
+def _not_finite(values: Any, key: Key) -> Iterator[Key]:
+    if isinstance(values, float) and not math.isfinite(values):
+        yield key
+    elif isinstance(values, dict | list):
+        items = values.items() if isinstance(values, dict) else enumerate(values)
+        for part, value in items:
+            yield from _not_finite(value, (*key, part))
 
 
 def _legal_name(text: str) -> str:
@@ -57,6 +79,9 @@ def _import_path(text: str) -> str:
 def _known_or_import_path(text: str) -> str:
     return _import_path(text) if ":" in text or not text else text
 
+
+Arguments = Annotated[dict[str, Any], AfterValidator(finite)]
+"""Keyword arguments of the user's own code: any plain values."""
 
 Name = Annotated[str, AfterValidator(_legal_name)]
 """A name that is legal as a folder, a Ray name and an MLflow registered model."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from heliostat.spec.base import WRONG
-from heliostat.spec.fields import example, valid_keys
+from heliostat.spec.fields import alternatives, example, valid_keys
 from heliostat.spec.nearest import did_you_mean, nearest
 from heliostat.spec.problems import InputError, Key, Problem
 
@@ -70,7 +70,7 @@ def _problems(detail: ErrorDetails, values: Any, model: type[BaseModel]) -> Iter
             yield Problem(problem.message, key + problem.key, problem.valid)
         return
     if detail["type"].startswith("union_tag"):
-        yield _tag_problem(detail, key)
+        yield _tag_problem(detail, key, alternatives(model, detail["loc"]))
         return
     message, valid = _words(detail, key, model)
     yield Problem(message, key, valid)
@@ -92,14 +92,10 @@ def _key(detail: ErrorDetails, values: Any) -> Key:
     return tuple(key)
 
 
-def _tag_problem(detail: ErrorDetails, key: Key) -> Problem:
-    context = detail["ctx"]
-    expected = re.findall(r"'([^']*)'", context.get("expected_tags", ""))
-    key = (*key, context["discriminator"].strip("'"))
-    if "tag" not in context:
-        return Problem("missing", key, "such as {name: …}")
-    message = f"unknown {key[-2]} {context['tag']!r}"
-    return Problem(message, key, did_you_mean(context["tag"], expected))
+def _tag_problem(detail: ErrorDetails, key: Key, names: list[str]) -> Problem:
+    tag = detail["ctx"].get("tag")
+    message = "missing" if tag is None else f"unknown {key[-1]} {tag!r}"
+    return Problem(message, (*key, "name"), did_you_mean(tag, names))
 
 
 def _words(detail: ErrorDetails, key: Key, model: type[BaseModel]) -> tuple[str, str]:

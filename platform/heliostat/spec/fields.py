@@ -32,12 +32,19 @@ def valid_keys(model: type[BaseModel], key: Key) -> list[str]:
 
 def example(model: type[BaseModel], key: Key) -> str:
     """Return what the field at `key` may look like, or nothing where it doesn't say."""
+    if not key:
+        return ""
     *parents, name = key
     for found in models_at(model, tuple(parents)):
         field = found.model_fields.get(str(name))
         if field is not None and field.examples:
             return f"such as {name}: {field.examples[0]}"
     return ""
+
+
+def alternatives(model: type[BaseModel], key: Key) -> list[str]:
+    """Return the names of the alternatives at `key` below `model`, such as its optimizers."""
+    return sorted(filter(None, map(_tag, models_at(model, key))))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from heliostat.spec.base import ImportPath, KnownOrImportPath, Model, Name, wrong_here
+from heliostat.spec.base import Arguments, ImportPath, KnownOrImportPath, Model, Name, wrong_here
 from heliostat.spec.checkpointing import Checkpointing, Retention
 from heliostat.spec.environment import Env
 from heliostat.spec.optimizers import Optimizer
@@ -34,7 +34,7 @@ class ModelSpec(Model):
     """The model: a name that heliostat or torchvision knows, or a callable of the user's own."""
 
     name: KnownOrImportPath = Field(examples=["resnet18"])
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: Arguments = Field(default_factory=dict)
     weights: WeightsUri | None = None
 
 
@@ -147,7 +147,7 @@ class EntrypointSpec(_Registering, _Learning):
 
     kind: Literal["train"]
     entrypoint: ImportPath
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: Arguments = Field(default_factory=dict)
     """Keyword arguments of the function, besides the context."""
 
     _check_register = field_validator("register")(_better_needs_objective)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from heliostat.spec.augmentations import Augment
-from heliostat.spec.base import ImportPath, Model, wrong, wrong_here
+from heliostat.spec.base import Arguments, ImportPath, Model, wrong, wrong_here
 from heliostat.spec.problems import InputError
 from heliostat.spec.sizes import Size
 from heliostat.spec.splits import parse_split
@@ -21,7 +21,7 @@ class Source(Model):
     dataset: ImportPath | None = Field(default=None, validate_default=True)
     split: str | None = None
     """`name[start:stop]`, as `parse_split` reads it; None: the whole of the source."""
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: Arguments = Field(default_factory=dict)
     """Keyword arguments of `dataset`."""
     download: bool = False
     """Whether a source that can be downloaded (torchvision's) may be."""

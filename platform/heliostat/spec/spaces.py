@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from heliostat.spec.base import Model, wrong_here
+from heliostat.spec.base import Model, finite, wrong_here
 from heliostat.spec.nearest import did_you_mean
 
 Interval = Literal["uniform", "loguniform", "int", "logint", "quantized"]
@@ -60,6 +60,7 @@ def _read(value: Any) -> Range | Choice:
     if isinstance(value, Range | Choice):
         return value
     kinds = [*_INTERVALS, *_LISTINGS]
+    finite(value)
     given = [key for key in value if key != "when"] if isinstance(value, dict) else []
     if len(given) != 1:
         valid = f"{{uniform: [low, high]}}; one of {', '.join(sorted(kinds))}"

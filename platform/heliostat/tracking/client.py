@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,10 @@ from heliostat.tracking.server import TrackingAway
 
 # 401 and 403 count too: a token that ran out in the middle of a job loses nothing.
 _AWAY = (401, 403, 408, 429)
+
+# Said by whichever of MLflow and heliostat is imported first: heliostat reports an outage itself.
+logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def connect(uri: str) -> MlflowClient:

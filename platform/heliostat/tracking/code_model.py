@@ -35,7 +35,7 @@ class FromCode(mlflow.pyfunc.PythonModel):
         safetensors.torch.load_model(self.model, context.artifacts["weights"])
         self.model.eval()
 
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input: np.ndarray, params=None):
         with torch.inference_mode():
             return self.model(torch.from_numpy(np.asarray(model_input))).numpy()
 

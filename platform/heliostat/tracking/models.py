@@ -110,8 +110,8 @@ def weights_file(folder: Path) -> Path:
     Raises:
         InputError: the model has none: it was not registered by heliostat.
     """
-    for place in (folder, folder / "artifacts"):
-        if (file := place / "weights.safetensors").is_file():
+    for place in ("extra_files", "artifacts"):  # an exported model, one from code
+        if (file := folder / place / "weights.safetensors").is_file():
             return file
     raise InputError.of(
         f"the model in {folder} has no weights.safetensors",

@@ -167,6 +167,7 @@ def _save_exported(contents: Contents, path: Path, model: Model) -> None:
     import torch
 
     with flavors():
+        import mlflow.pyfunc
         import mlflow.pytorch
 
     exported = torch.export.load(contents.folder / "model.pt2").module()

@@ -82,6 +82,19 @@ def finish(uri: str, run_id: str, status: str, *, tags: Mapping[str, str] | None
         client.set_terminated(run_id, status)
 
 
+def try_writing(uri: str) -> None:
+    """Write a run and remove it again, to find out whether that is allowed.
+
+    Raises TrackingAway, or MLflow's own exception where it refuses.
+    """
+    with reaching(uri):
+        client = connect(uri)
+        run = client.create_run(_experiment_id(client, "helio-check", None))
+        client.log_metric(run.info.run_id, "check", 1.0)
+        client.set_terminated(run.info.run_id)
+        client.delete_run(run.info.run_id)
+
+
 def settle(
     uri: str,
     *,

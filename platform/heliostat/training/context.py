@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
 
 import torch
 
@@ -38,5 +36,3 @@ def choose_device(local_rank: int, *, gpus: float) -> torch.device:
         torch.cuda.set_device(device)
         return device
     return torch.device("cpu")
-
-

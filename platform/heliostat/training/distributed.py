@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
-
 
 # The setting's name since torch 2.15, which warns of the old one.
 _SYNC_BUFFERS = (
@@ -48,11 +48,12 @@ def wrap(model: nn.Module, device: torch.device) -> nn.Module:
     """
     if not dist.is_initialized() or not any(p.requires_grad for p in model.parameters()):
         return model
+    sync: dict[str, Any] = {_SYNC_BUFFERS: _reads_buffers(model)}
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
-        **{_SYNC_BUFFERS: _reads_buffers(model)},
+        **sync,
     )
 
 

@@ -87,7 +87,7 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
             # DDP averages gradients over the ranks, so this rank's share of the mean over the
             # global batch goes in times the world size: exact for slices of unequal length.
             share = losses.float().sum() * (batch.weight / batch.global_size)
-            (share * context.world_size).backward()
+            (share * context.world_size).backward()  # type: ignore[no-untyped-call]
             run.optimizer.step()
             run.schedule.step()
             run.optimizer.zero_grad(set_to_none=True)

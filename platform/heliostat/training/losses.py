@@ -61,4 +61,3 @@ class LossWindow:
     def empty(self) -> bool:
         """Whether no step was added since the last `take`."""
         return not self._settled and not self._pending
-

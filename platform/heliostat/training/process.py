@@ -92,7 +92,9 @@ def _told_to_journal(context: Context) -> Iterator[None]:
         yield
     except BaseException as error:
         if isinstance(error, InputError):
-            problems = [{"message": p.message, "key": p.key, "valid": p.valid} for p in error.problems]
+            problems = [
+                {"message": p.message, "key": p.key, "valid": p.valid} for p in error.problems
+            ]
         else:
             problems = []
         context.reporter.event(

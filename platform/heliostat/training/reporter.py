@@ -40,9 +40,7 @@ class Reporter:
         """
         self._recorded = metric_values(read_all(self._folder / "journal"), after=step - 1)
 
-    def metrics(
-        self, values: Mapping[str, float], *, step: int, reproducible: bool = True
-    ) -> None:
+    def metrics(self, values: Mapping[str, float], *, step: int, reproducible: bool = True) -> None:
         """Record metrics at a step, each by its full name (`val/accuracy`).
 
         Those measured with a clock are not `reproducible`: a repeat says nothing about them.

@@ -148,8 +148,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
         if name in weights
         else f"{name} is missing"
         for name, value in expected.items()
-        if name not in weights and not name.startswith("normalize.")
-        or name in weights and weights[name].shape != value.shape
+        if (name not in weights and not name.startswith("normalize."))
+        or (name in weights and weights[name].shape != value.shape)
     ]
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -169,6 +169,8 @@ def _example(train: Samples) -> Tensor:
     inputs, _ = train.read(np.array([0, min(1, len(train) - 1)]))
     if not isinstance(inputs, Tensor):
         raise InputError.of(
-            f"a sample's input is a {type(inputs).__name__}", key=("data", "train"), valid="a tensor"
+            f"a sample's input is a {type(inputs).__name__}",
+            key=("data", "train"),
+            valid="a tensor",
         )
     return inputs

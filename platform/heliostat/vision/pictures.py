@@ -70,7 +70,9 @@ def per_class(figures: PerClass, classes: Sequence[str]) -> Image.Image:
     precision, recall, f1 = (v[order] for v in (figures.precision, figures.recall, figures.f1))
     canvas = figure(8.5, 1.3 + 0.2 * len(order))
     axes = canvas.subplots()
-    axes.hlines(lines, np.minimum(precision, recall), np.maximum(precision, recall), color=LINE)
+    axes.hlines(
+        lines, np.minimum(precision, recall), np.maximum(precision, recall), color=LINE, zorder=0.9
+    )
     axes.scatter(precision, lines, s=22, marker="<", color="#2b6cb0", label="precision")
     axes.scatter(recall, lines, s=22, marker=">", color="#c05621", label="recall")
     axes.scatter(f1, lines, s=16, marker="o", color=INK, label="F1")
@@ -135,7 +137,7 @@ def _draw_sample(axes: Axes, sample: Shown, classes: Sequence[str]) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set(color=LINE if right else _WRONG, linewidth=1 if right else 2.5)
-    guess = f"{short(classes[sample.predicted], 16)} {sample.probability:.0%}"
+    guess = f"{short(classes[sample.predicted], 16)} ({sample.probability:.0%})"
     truth = "" if right else f"\nis {short(classes[sample.target], 16)}"
     axes.set_title(
         f"{'✓' if right else '✗'} {guess}{truth}", fontsize=8.5, color=_RIGHT if right else _WRONG

@@ -65,7 +65,7 @@ class GreyAsRgb(nn.Module):
 
 
 def _torchvision() -> Any:
-    from torchvision import models  # type: ignore[import-untyped]
+    from torchvision import models
 
     return models
 

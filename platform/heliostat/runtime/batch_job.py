@@ -1,0 +1,200 @@
+"""A prediction or an evaluation from its spec to its outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heliostat.data import Samples
+from heliostat.runtime.batch_worker import BatchWorker, open_for
+from heliostat.runtime.events import Event, Note, Phase, Progress
+from heliostat.runtime.fan_out import Range, in_process, over_actors
+from heliostat.runtime.home import home
+from heliostat.runtime.job import Job
+from heliostat.runtime.outcome import Failure, Outcome, Status
+from heliostat.runtime.predictions import check_output, schema, writing
+from heliostat.runtime.recording import Recording
+from heliostat.runtime.registered_model import LocalModel, fetch_model
+from heliostat.runtime.training_job import conclude
+from heliostat.spec import Document, EvaluateSpec, InputError, PredictSpec, Source
+from heliostat.tracking.server import ping, tracking_uri
+from heliostat.training.process import user_traceback, verdict
+from heliostat.training.reporter import Reporter
+from heliostat.training.storage import RESULT, write_json
+
+Show = Callable[[Event], None]
+
+
+def run_batch(document: Document, *, local: bool, show: Show) -> Outcome:
+    """Predict or evaluate to the end, over Ray actors or with `local` in this very process.
+
+    Raises InputError, before anything is begun, for a model or data that are not there, or an
+    output that is.
+    """
+    began = time.monotonic()
+    spec = document.spec
+    assert isinstance(spec, PredictSpec | EvaluateSpec)
+    uri = tracking_uri(home())
+    ping(uri)
+    output = check_output(spec.output) if isinstance(spec, PredictSpec) else None
+    show(Phase("fetching the model"))
+    model = fetch_model(spec.model)
+    show(Phase("opening the data"))
+    source, samples = open_input(spec, model)
+    job = Job.create(document)
+    recording = Recording(job, uri)
+    batch = _Batch(job, spec, model, source, samples, show, local)
+    status: Status = "FINISHED"
+    failure = None
+    try:
+        with batch.session():
+            recording.begin()
+            result = predict(batch, output) if output else evaluate(batch)
+            write_json(job.folder / RESULT, {**result, "model": model.uri})
+    except KeyboardInterrupt:
+        status, failure = "KILLED", Failure("interrupted", "interrupted from the keyboard")
+    except Exception as error:
+        status, failure = "FAILED", _failure(error)
+    return conclude(job, status, failure, recording, show, began)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A job's rows, what is done with them, and who watches."""
+
+    job: Job
+    spec: PredictSpec | EvaluateSpec
+    model: LocalModel
+    source: Source
+    samples: Samples
+    show: Show
+    local: bool
+
+    def session(self) -> Any:
+        """Return the Ray that the workers run on; nothing for a job in this process."""
+        if self.local:
+            return nullcontext()
+        from heliostat.runtime.session import ray_session
+
+        self.show(Note(f"job {self.job.id}: logs in {self.job.folder / 'logs'}"))
+        self.show(Phase("starting Ray"))
+        return ray_session(self.job.folder / "logs" / "ray.log")
+
+    def results(self, method: str) -> Iterator[Any]:
+        """Yield what the workers make of each range of rows, in order, and tell the progress."""
+        size, count = self.spec.batch_size, len(self.samples)
+        ranges: list[Range] = [(i, min(i + size, count)) for i in range(0, count, size)]
+        began = time.monotonic()
+        for (_, stop), result in self._run(ranges, method):
+            yield result
+            pace = stop / (time.monotonic() - began)
+            self.show(
+                Progress(
+                    step=stop,
+                    total_steps=count,
+                    images_per_second=pace,
+                    seconds_left=(count - stop) / pace,
+                )
+            )
+
+    def _run(self, ranges: list[Range], method: str) -> Iterator[tuple[Range, Any]]:
+        labelled = isinstance(self.spec, EvaluateSpec)
+        args: tuple[Any, ...] = (self.model, self.source.model_dump())
+        kwargs: dict[str, Any] = {"labelled": labelled, "code": str(self.job.code)}
+        if self.local:
+            return in_process(ranges, lambda: BatchWorker(*args, **kwargs), method)
+        from heliostat.runtime.session import check_resources
+
+        resources = self.spec.resources
+        check_resources(resources.min_workers, resources.cpus_per_worker, resources.gpus_per_worker)
+        self.show(Phase("starting workers"))
+        return over_actors(ranges, args, kwargs, method, resources)
+
+
+def predict(batch: _Batch, output: Path) -> dict[str, Any]:
+    """Write a row for each input to `output`; return `metrics` and `output`."""
+    import pyarrow as pa
+
+    errors = rows = 0
+    columns = schema(batch.model, batch.job.id)
+    with _recorded(batch, "input") as reporter, writing(output, columns) as writer:
+        for number, result in enumerate(batch.results("predict")):
+            if number == 0:
+                batch.show(Phase("predicting"))
+            table = pa.Table.from_pydict(result, schema=columns)
+            writer.write_table(table)
+            rows += table.num_rows
+            errors += table.num_rows - table["error"].null_count
+        if rows != len(batch.samples):
+            raise AssertionError(f"{rows} rows for {len(batch.samples)} inputs")
+        metrics = {"predict/rows": float(rows), "predict/errors": float(errors)}
+        reporter.metrics(metrics, step=0)
+    if errors:
+        batch.show(Note(f"{errors} of {rows} inputs could not be read; see the column `error`"))
+    return {"metrics": metrics, "output": str(output)}
+
+
+def evaluate(batch: _Batch) -> dict[str, Any]:
+    """Evaluate the model on each sample once; return `metrics`."""
+    with _recorded(batch, "test") as reporter:
+        results = batch.results("evaluate")
+        total = next(results)
+        batch.show(Phase("evaluating"))
+        for evaluation in results:
+            for name, value in evaluation.state().items():
+                total.state()[name].add_(value)
+        seen = int(total.state()["seen"])
+        if seen != len(batch.samples):
+            raise AssertionError(f"evaluation counted {seen} samples of {len(batch.samples)}")
+        metrics = {f"test/{name}": value for name, value in total.compute().items()}
+        metrics["test/seen"] = float(seen)
+        reporter.metrics(metrics, step=0)
+        for name, image in total.pictures().items():
+            reporter.picture(f"test/{name}", image, step=0)
+    return {"metrics": metrics}
+
+
+@contextmanager
+def _recorded(batch: _Batch, context: str) -> Iterator[Reporter]:
+    """Give the job's journal, which the recorder ships like a training job's."""
+    samples = batch.samples
+    reporter = Reporter(batch.job.folder, attempt=1)
+    facts = {
+        "uri": samples.uri,
+        "split": batch.source.split,
+        "samples": len(samples),
+        "classes": list(samples.classes),
+    }
+    reporter.event("attempt_started")
+    reporter.event("data", splits={context: facts})
+    try:
+        yield reporter
+        reporter.event("fingerprints", splits={context: samples.fingerprint})
+        reporter.event("attempt_ended", why="finished")
+    finally:
+        reporter.close()
+
+
+def open_input(spec: PredictSpec | EvaluateSpec, model: LocalModel) -> tuple[Source, Samples]:
+    """Return the spec's source, opened as the model takes it; InputError where it can't be."""
+    key, source = ("input", spec.input) if isinstance(spec, PredictSpec) else ("data", spec.data)
+    try:
+        samples = open_for(model, source, labelled=isinstance(spec, EvaluateSpec))
+    except InputError as error:
+        raise error.under(key) from error
+    if not model.classes and isinstance(spec, EvaluateSpec):
+        raise InputError.of(
+            f"{model.uri} has no classes to evaluate", key=("model",), valid="a classifier"
+        )
+    return source, samples
+
+
+def _failure(error: Exception) -> Failure:
+    # What an actor raised comes wrapped, with the worker's own exception as its cause.
+    cause = getattr(error, "cause", None) or error
+    kind = verdict(cause)
+    return Failure(kind, user_traceback(cause) if kind == "user_code" else str(cause).strip())

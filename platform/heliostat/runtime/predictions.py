@@ -1,0 +1,67 @@
+"""The Parquet file of a prediction: one row an input, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from heliostat.runtime.registered_model import LocalModel
+from heliostat.spec import InputError
+
+
+def schema(model: LocalModel, job: str) -> pa.Schema:
+    """Return the columns, and in the metadata which model gave them.
+
+    `probabilities` are in the order of the metadata's `heliostat.classes`, a JSON list.
+    """
+    fields = [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("probability", pa.float32()),
+        pa.field("probabilities", pa.list_(pa.float32())),
+        pa.field("error", pa.string()),
+    ]
+    metadata = {
+        "heliostat.job": job,
+        "heliostat.model": model.uri,
+        "heliostat.model_name": model.name,
+        "heliostat.model_version": str(model.version),
+        "heliostat.run_id": model.run_id,
+        "heliostat.classes": json.dumps(model.classes),
+    }
+    return pa.schema(fields, metadata=metadata)
+
+
+@contextmanager
+def writing(path: Path, columns: pa.Schema) -> Iterator[Any]:
+    """Give a Parquet writer; the file takes its name only when everything is in it."""
+    temporary = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+            yield writer
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_output(output: str) -> Path:
+    """Return the output's path; InputError where something is there or cannot be."""
+    path = Path(output.removeprefix("file://"))
+    if "://" in str(output) and not output.startswith("file://"):
+        raise InputError.of(f"{output} cannot be written to", key=("output",), valid="a path")
+    if path.exists():
+        raise InputError.of(f"{path} exists already", key=("output",), valid="another path")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError.of(
+            f"{path.parent} cannot be made: {error.strerror}", key=("output",), valid="another path"
+        ) from error
+    return path

@@ -1,0 +1,19 @@
+"""A logged model as a function, loaded by stock MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+
+
+def load_predictor(folder: Path) -> Callable[[Any], Any]:
+    """Return the model in `folder` as a function: inputs (n, …) as a numpy array → outputs.
+
+    Set MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false before, and no pickle is read.
+    """
+    model = mlflow.pyfunc.load_model(str(folder))
+    predict: Callable[[Any], Any] = model.predict
+    return predict
