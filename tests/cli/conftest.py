@@ -22,10 +22,11 @@ class Answered:
 
 @dataclass(frozen=True)
 class Read:
-    """Stands where a spec's document would: only its path matters to the command line."""
+    """Stands where a spec's document would."""
 
     path: Path
     overrides: list[str] = field(default_factory=list)
+    spec: Any = None
 
 
 Helio = Callable[..., Answered]

@@ -6,7 +6,7 @@ from threading import Thread
 import pytest
 from rich.console import Console
 
-from heliostat.cli.display import watching
+from heliostat.cli.display import focused, watching
 from heliostat.cli.live import LiveView
 from heliostat.cli.plain import PlainDisplay
 from heliostat.runtime.events import Note, Phase, Progress
@@ -85,6 +85,15 @@ def test_a_phase_that_is_told_again_is_written_once_and_a_note_whenever_it_comes
         "[0:00] a line of a cluster's log",
         "[0:00] a line of a cluster's log",
     ]
+
+
+def test_of_many_metrics_the_loss_and_the_objective_are_shown() -> None:
+    stream = io.StringIO()
+    display = PlainDisplay(stream, Clock())
+    many = {"train/learning_rate": 0.1, **METRICS, "val/f1/0": 0.3, "val/top5": 0.9, "val/f1": 0.4}
+    focused(display.show, "val/f1")(Progress(1, 9, metrics=many))
+
+    assert stream.getvalue() == "[0:00] 1/9, train/loss 1.250, val/f1 0.4000\n"
 
 
 @pytest.fixture

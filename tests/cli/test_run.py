@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -108,6 +109,7 @@ def test_json_is_all_there_is_on_stdout_whoever_prints(tmp_path: Path) -> None:
     program.write_text(
         """
 import subprocess, sys
+from types import SimpleNamespace
 from heliostat.cli.main import main
 from heliostat.cli.services import Services
 from heliostat.runtime.outcome import Outcome
@@ -117,7 +119,8 @@ def run(document, *, local, cluster, show):
     subprocess.run([sys.executable, "-c", "print('printed by a child')"], check=True)
     return Outcome("digits-1", None, "FINISHED", {"val/loss": float("nan")})
 
-sys.exit(main(["run", "a.yaml", "--json"], Services(load=lambda path, _: path, run=run)))
+read = SimpleNamespace(spec=None)
+sys.exit(main(["run", "a.yaml", "--json"], Services(load=lambda path, _: read, run=run)))
 """
     )
     ran = subprocess.run(
@@ -149,6 +152,19 @@ def test_what_was_typed_reaches_the_run(helio, monkeypatch: pytest.MonkeyPatch) 
         ("a.yaml", [], True, None),
         ("a.yaml", [], False, None),
     ]
+
+
+def test_a_run_shows_its_specs_own_objective(helio) -> None:
+    spec = SimpleNamespace(objective=SimpleNamespace(metric="val/f1"))
+
+    def load(path, overrides):
+        return SimpleNamespace(spec=spec)
+
+    def run(document, *, local, cluster, show):
+        show(Progress(1, 9, metrics={"val/accuracy": 0.9, "val/f1": 0.5}))
+        return Outcome("digits-1", None, "FINISHED")
+
+    assert helio("run", "a.yaml", load=load, run=run).stderr.endswith(": 1/9, val/f1 0.5000\n")
 
 
 def test_resume_takes_raised_limits_and_ends_like_run(helio) -> None:

@@ -50,7 +50,9 @@ def test_a_table_is_aligned_and_a_message_keeps_its_first_line() -> None:
 
 def test_a_summary_of_very_many_metrics_stays_short() -> None:
     metrics = {f"test/recall/{i}": 0.5 for i in range(100)}
-    lines = summary(Outcome("digits-1", None, "FINISHED", {"train/loss": 1.0, **metrics}))
+    metrics |= {"train/loss": 1.0, "test/seen": 270}
+    lines = summary(Outcome("digits-1", None, "FINISHED", metrics))
 
     assert len(lines) == 15
-    assert lines[-2].split() == ["…", "89", "more", "in", "MLflow"]
+    assert [line.split() for line in lines[1:3]] == [["test/seen", "270"], ["train/loss", "1.000"]]
+    assert lines[-2].split() == ["…", "90", "more", "in", "MLflow"]

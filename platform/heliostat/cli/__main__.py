@@ -1,6 +1,4 @@
-"""`python -m heliostat.cli`: helio where no console script is installed, as on a cluster's node."""
-
-from __future__ import annotations
+"""`python -m heliostat.cli`: the console script `helio`, where that is not on the path."""
 
 import sys
 

@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TextIO
 
 from heliostat.cli.plain import PlainDisplay
-from heliostat.runtime.events import Event
+from heliostat.runtime.events import Event, Progress
 
 Show = Callable[[Event], None]
 """Takes one event; may be called from any thread."""
@@ -35,3 +36,16 @@ def watching(
         yield plain.show
     finally:
         plain.close()
+
+
+def focused(show: Show, objective: str) -> Show:
+    """Return a `show` to which, of many metrics, only the loss and the objective get through."""
+
+    def show_focused(event: Event) -> None:
+        if isinstance(event, Progress):
+            wanted = [name for name in ("train/loss", objective) if name in event.metrics]
+            if wanted:
+                event = replace(event, metrics={name: event.metrics[name] for name in wanted})
+        show(event)
+
+    return show_focused

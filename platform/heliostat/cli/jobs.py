@@ -11,7 +11,7 @@ import typer
 
 from heliostat.cli.addresses import cluster_to_run_on
 from heliostat.cli.answer import answering
-from heliostat.cli.display import Show, watching
+from heliostat.cli.display import Show, focused, watching
 from heliostat.cli.options import AsJson, Cluster, JobId, Overrides, SpecFile
 from heliostat.cli.services import Services
 from heliostat.cli.summary import EXIT_STATUS, complaint, summary
@@ -39,6 +39,10 @@ def run(
     def job(show: Show) -> Outcome:
         show(Phase(f"reading {spec}"))
         document = services.load(spec, overrides or ())
+        # Not every kind of spec has an objective.
+        objective = getattr(document.spec, "objective", None)
+        if objective is not None:
+            show = focused(show, objective.metric)
         return services.run(document, local=local, cluster=address, show=show)
 
     return _to_its_end(job, as_json=as_json, animated=not local)

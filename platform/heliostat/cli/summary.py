@@ -43,9 +43,13 @@ def complaint(failure: Failure) -> str:
 
 
 def _metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
-    """Return the test metrics first, then validation, then the rest, and at most 12 of them."""
-    order = {"test": 0, "val": 1}
-    names = sorted(metrics, key=lambda name: order.get(name.partition("/")[0], 2))
+    """Return at most 12: those of the test, of validation, the rest, and last those per class."""
+
+    def rank(name: str) -> tuple[bool, int]:
+        part, *rest = name.split("/")
+        return len(rest) > 1, {"test": 0, "val": 1}.get(part, 2)
+
+    names = sorted(metrics, key=rank)
     facts = [(name, number(metrics[name])) for name in names[:SHOWN_METRICS]]
     if len(names) > SHOWN_METRICS:
         facts.append(("…", f"{len(names) - SHOWN_METRICS} more in MLflow"))

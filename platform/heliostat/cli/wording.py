@@ -9,14 +9,14 @@ from typing import Any
 
 from heliostat.runtime.events import Progress
 
-SHOWN_METRICS = 4
+SHOWN_METRICS = 3
 
 
 def number(value: float) -> str:
     """Return four significant digits: `0.9722`, `1.234e-05`; from 1,000 on, whole: `12,346`."""
     if not math.isfinite(value):
         return str(value)
-    if abs(value) >= 1000 or (value.is_integer() and abs(value) >= 10):
+    if abs(value) >= 1000 or (abs(value) >= 10 and value == int(value)):
         return f"{value:,.0f}"
     return f"{value:#.4g}"
 
@@ -38,12 +38,14 @@ def position(progress: Progress) -> str:
 
 
 def details(progress: Progress) -> list[str]:
-    """Return the loss, the first other metrics, the speed and the time left, where known."""
-    names = sorted(progress.metrics, key=lambda name: name != "train/loss")[:SHOWN_METRICS]
+    """Return the loss, the first validation metrics, the speed and the time left, where known."""
+    order = ("train/loss", "val/")
+    names = sorted(progress.metrics, key=lambda name: [not name.startswith(one) for one in order])
+    names = names[:SHOWN_METRICS]
     parts = [f"{name} {number(progress.metrics[name])}" for name in names]
     if progress.images_per_second is not None:
         parts.append(f"{number(progress.images_per_second)} images/s")
-    if progress.seconds_left:
+    if progress.seconds_left and progress.seconds_left >= 1:
         parts.append(f"{duration(progress.seconds_left)} left")
     return parts
 

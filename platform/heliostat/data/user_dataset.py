@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -114,9 +115,9 @@ class UserDataset:
 def open_dataset(path: str, args: Mapping[str, Any], *, labelled: bool) -> UserDataset:
     """Return the dataset that `path` ("package.module:Class"), called with `args`, makes.
 
-    Raises InputError for a path that is malformed or names nothing in its module, arguments that
-    it does not take, and a thing that is no map-style dataset. What the user's own code raises,
-    ImportError included, is left as it is.
+    Raises InputError for a path that is malformed, whose module does not exist or lacks the name,
+    arguments that it does not take, and a thing that is no map-style dataset. What the user's own
+    code raises, ImportError included, is left as it is.
     """
     make = _resolved(path)
     _check_arguments(path, make, args)
@@ -141,13 +142,24 @@ def _resolved(path: str) -> Any:
         raise InputError.of(
             f"{path!r} is not an import path", key=("dataset",), valid="package.module:Class"
         )
-    found = importlib.import_module(module_name)
+    found: Any = _imported(module_name)
     for part in name.split("."):
         if not hasattr(found, part):
             missing = f"module {module_name!r} has no {name!r}"
             raise InputError.of(missing, key=("dataset",))
         found = getattr(found, part)
     return found
+
+
+def _imported(name: str) -> ModuleType:
+    # The rule of vision's `imports.load`; neither room may import the other.
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise  # another module, which the user's own wants to import
+        missing = f"no module named {error.name!r} beside the spec or installed"
+        raise InputError.of(missing, key=("dataset",)) from error
 
 
 def _check_arguments(path: str, make: Any, args: Mapping[str, Any]) -> None:

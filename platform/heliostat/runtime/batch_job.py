@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heliostat.data import Samples
+from heliostat.runtime import environment
 from heliostat.runtime.batch_worker import BatchWorker, open_for
 from heliostat.runtime.events import Event, Note, Phase, Progress
 from heliostat.runtime.fan_out import Range, in_process, over_actors
@@ -19,8 +20,9 @@ from heliostat.runtime.outcome import Failure, Outcome, Status
 from heliostat.runtime.predictions import check_output, schema, writing
 from heliostat.runtime.recording import Recording
 from heliostat.runtime.registered_model import LocalModel, fetch_model
+from heliostat.runtime.session import check_machine, check_resources, ray_session
 from heliostat.runtime.training_job import conclude
-from heliostat.spec import Document, EvaluateSpec, InputError, PredictSpec, Source
+from heliostat.spec import Document, EvaluateSpec, InputError, PredictSpec
 from heliostat.tracking.server import ping, tracking_uri
 from heliostat.training.process import user_traceback, verdict
 from heliostat.training.reporter import Reporter
@@ -44,10 +46,17 @@ def run_batch(document: Document, *, local: bool, show: Show) -> Outcome:
     show(Phase("fetching the model"))
     model = fetch_model(spec.model)
     show(Phase("opening the data"))
-    source, samples = open_input(spec, model)
+    samples = open_for(model, spec)
+    if isinstance(spec, EvaluateSpec) and not model.classes:
+        raise InputError.of(
+            f"{model.uri} has no classes to evaluate", key=("model",), valid="a classifier"
+        )
+    environment.check(spec.env)
+    if not local:
+        check_machine(spec.resources)
     job = Job.create(document)
     recording = Recording(job, uri)
-    batch = _Batch(job, spec, model, source, samples, show, local)
+    batch = _Batch(job, spec, model, samples, show, local)
     status: Status = "FINISHED"
     failure = None
     try:
@@ -69,7 +78,6 @@ class _Batch:
     job: Job
     spec: PredictSpec | EvaluateSpec
     model: LocalModel
-    source: Source
     samples: Samples
     show: Show
     local: bool
@@ -78,8 +86,6 @@ class _Batch:
         """Return the Ray that the workers run on; nothing for a job in this process."""
         if self.local:
             return nullcontext()
-        from heliostat.runtime.session import ray_session
-
         self.show(Note(f"job {self.job.id}: logs in {self.job.folder / 'logs'}"))
         self.show(Phase("starting Ray"))
         return ray_session(self.job.folder / "logs" / "ray.log")
@@ -102,17 +108,12 @@ class _Batch:
             )
 
     def _run(self, ranges: list[Range], method: str) -> Iterator[tuple[Range, Any]]:
-        labelled = isinstance(self.spec, EvaluateSpec)
-        args: tuple[Any, ...] = (self.model, self.source.model_dump())
-        kwargs: dict[str, Any] = {"labelled": labelled, "code": str(self.job.code)}
+        args = (self.model, self.spec, str(self.job.code))
         if self.local:
-            return in_process(ranges, lambda: BatchWorker(*args, **kwargs), method)
-        from heliostat.runtime.session import check_resources
-
-        resources = self.spec.resources
-        check_resources(resources.min_workers, resources.cpus_per_worker, resources.gpus_per_worker)
+            return in_process(ranges, lambda: BatchWorker(*args), method)
+        check_resources(self.spec.resources)
         self.show(Phase("starting workers"))
-        return over_actors(ranges, args, kwargs, method, resources)
+        return over_actors(ranges, args, method, self.spec.resources)
 
 
 def predict(batch: _Batch, output: Path) -> dict[str, Any]:
@@ -162,10 +163,11 @@ def evaluate(batch: _Batch) -> dict[str, Any]:
 def _recorded(batch: _Batch, context: str) -> Iterator[Reporter]:
     """Give the job's journal, which the recorder ships like a training job's."""
     samples = batch.samples
+    source = batch.spec.input if isinstance(batch.spec, PredictSpec) else batch.spec.data
     reporter = Reporter(batch.job.folder, attempt=1)
     facts = {
         "uri": samples.uri,
-        "split": batch.source.split,
+        "split": source.split,
         "samples": len(samples),
         "classes": list(samples.classes),
     }
@@ -177,20 +179,6 @@ def _recorded(batch: _Batch, context: str) -> Iterator[Reporter]:
         reporter.event("attempt_ended", why="finished")
     finally:
         reporter.close()
-
-
-def open_input(spec: PredictSpec | EvaluateSpec, model: LocalModel) -> tuple[Source, Samples]:
-    """Return the spec's source, opened as the model takes it; InputError where it can't be."""
-    key, source = ("input", spec.input) if isinstance(spec, PredictSpec) else ("data", spec.data)
-    try:
-        samples = open_for(model, source, labelled=isinstance(spec, EvaluateSpec))
-    except InputError as error:
-        raise error.under(key) from error
-    if not model.classes and isinstance(spec, EvaluateSpec):
-        raise InputError.of(
-            f"{model.uri} has no classes to evaluate", key=("model",), valid="a classifier"
-        )
-    return source, samples
 
 
 def _failure(error: Exception) -> Failure:

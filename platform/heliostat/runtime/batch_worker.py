@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from heliostat.runtime import environment
 from heliostat.runtime.registered_model import LocalModel
 from heliostat.runtime.worker import make_importable
-from heliostat.spec import Source
+from heliostat.spec import EvaluateSpec, InputError, PredictSpec
+
+if TYPE_CHECKING:
+    from heliostat.data import Samples
 
 
 class BatchWorker:
     """A registered model and a source, ready to be asked for rows [start, stop)."""
 
-    def __init__(self, model: LocalModel, source: dict[str, Any], *, labelled: bool, code: str):
-        """Load the model by stock MLflow, no pickle allowed, and open the source."""
+    def __init__(self, model: LocalModel, spec: PredictSpec | EvaluateSpec, code: str) -> None:
+        """Load the model by stock MLflow, no pickle allowed, and open the spec's source."""
+        environment.apply(spec.env)
         os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
         make_importable(code)
         from heliostat.tracking.serving import load_predictor
 
         self._model = model
         self._predict = load_predictor(Path(model.folder))
-        self._samples = open_for(model, Source.model_validate(source), labelled=labelled)
+        self._samples = open_for(model, spec)
 
     def predict(self, start: int, stop: int) -> dict[str, list[Any]]:
         """Return the output's columns for rows [start, stop); `error` says what cannot be read."""
@@ -74,13 +79,19 @@ class BatchWorker:
 COLUMNS = ("source", "label", "probability", "probabilities", "error")
 
 
-def open_for(model: LocalModel, source: Source, *, labelled: bool) -> Any:
-    """Open a source as the model takes it: images in its size and channels."""
+def open_for(model: LocalModel, spec: PredictSpec | EvaluateSpec) -> Samples:
+    """Open the spec's source as the model takes it: images in its size and channels.
+
+    Raises InputError, at the source's key, where that cannot be.
+    """
     from heliostat.data import align_classes, open_source
 
-    shape = model.images
-    if source.dataset is not None or shape is None:
-        samples = open_source(source, labelled=labelled)
-    else:
-        samples = open_source(source, image_size=shape[1:], channels=shape[0], labelled=labelled)
-    return align_classes(samples, model.classes) if labelled else samples
+    labelled = isinstance(spec, EvaluateSpec)
+    key, source = ("data", spec.data) if isinstance(spec, EvaluateSpec) else ("input", spec.input)
+    shape = model.images if source.dataset is None else None
+    channels, size = (shape[0], shape[1:]) if shape else (None, None)
+    try:
+        samples = open_source(source, image_size=size, channels=channels, labelled=labelled)
+        return align_classes(samples, model.classes) if labelled else samples
+    except InputError as error:
+        raise error.under(key) from error

@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from heliostat.runtime import environment
 from heliostat.runtime.home import home
 from heliostat.runtime.registered_model import fetch_model, with_local_weights
 from heliostat.runtime.worker import make_importable
@@ -19,23 +20,29 @@ from heliostat.spec import (
     Resources,
     TrainSpec,
 )
-from heliostat.tracking.server import ping, tracking_uri
+from heliostat.tracking.server import artifact_root, ping, tracking_uri
 
 
 def check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
     """Build what the spec names; with `deep`, also run one batch and write to tracking.
 
-    Returns warnings. Raises InputError, with places in the file, for what cannot run; what the
-    user's own code raises is raised as it is.
+    Returns warnings. Raises InputError, with places in the file, for what cannot run; where that
+    is the user's own code, the message is their traceback.
     """
     make_importable(str(document.folder))
     try:
         ping(tracking_uri(home()))
+        environment.check(getattr(document.spec, "env", {}))
         _check_kind(document, deep)
         if deep:
             _write_to_tracking()
     except InputError as error:
         raise document.locate(error) from error
+    except Exception as error:
+        from heliostat.training.process import user_traceback
+
+        problem = InputError.of(f"it fails when it is tried:\n{user_traceback(error).rstrip()}")
+        raise document.locate(problem) from error
     warnings = _resources(getattr(document.spec, "resources", None))
     return document.locate(InputError(warnings)).problems if warnings else ()
 
@@ -60,18 +67,18 @@ def _check_kind(document: Document, deep: bool) -> None:
 
 
 def _check_batch(spec: PredictSpec | EvaluateSpec) -> None:
-    from heliostat.runtime.batch_job import open_input
+    from heliostat.runtime.batch_worker import open_for
     from heliostat.runtime.predictions import check_output
 
     if isinstance(spec, PredictSpec):
         check_output(spec.output)
-    open_input(spec, fetch_model(spec.model))
+    open_for(fetch_model(spec.model), spec)
 
 
 def _write_to_tracking() -> None:
     from heliostat.tracking.runs import try_writing
 
-    try_writing(tracking_uri(home()))
+    try_writing(tracking_uri(home()), artifact_root(home()))
 
 
 def _resources(resources: Resources | None) -> list[Problem]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from heliostat.runtime.job import Job
 from heliostat.runtime.outcome import Failure
+from heliostat.runtime.worker import TrainingFailed
 from heliostat.spec import InputError, Problem
 from heliostat.training.journal import Record, events, read_all
 
@@ -23,31 +24,33 @@ def explain(job: Job, attempt: int, error: Exception) -> Fault:
     """Return why `attempt` failed, from what its ranks wrote in the journal and from Ray.
 
     The rank that failed first is believed: the others fail because it is gone. Raises
-    InputError where that rank found the job's input wrong.
+    InputError where that rank found the job's input wrong before it began to train.
     """
-    told = [r for r in events(read_all(job.folder / "journal"), "failed") if _of(r, attempt)]
+    records = read_all(job.folder / "journal")
+    told = [r for r in events(records, "failed") if r["attempt"] == attempt]
     own = sorted((r for r in told if r["verdict"] != "worker_lost"), key=lambda r: int(r["time"]))
+    if own and own[0]["verdict"] == "input" and not _trained(records, attempt):
+        problems = own[0]["problems"]
+        raise InputError(Problem(p["message"], tuple(p["key"]), p["valid"]) for p in problems)
     if own:
         return _from_journal(own[0])
-    return Fault(Failure("worker_lost", _lost(error)), worth_another=True)
+    return _lost(error)
 
 
 def next_attempt(job: Job) -> int:
     """Return the number of the next attempt, from 1."""
-    attempts = [r["attempt"] for r in events(read_all(job.folder / "journal"), "attempt_started")]
+    # Also of an attempt that died before it could say a word: its journal's files are there.
+    attempts = [int(path.name[:4]) for path in (job.folder / "journal").glob("*.jsonl")]
     return max(attempts, default=0) + 1
 
 
-def _of(record: Record, attempt: int) -> bool:
-    return bool(record["attempt"] == attempt)
+def _trained(records: list[Record], attempt: int) -> bool:
+    return any(r["attempt"] == attempt for r in events(records, "first_step"))
 
 
 def _from_journal(record: Record) -> Fault:
-    verdict = record["verdict"]
-    if verdict == "input":
-        raise InputError(
-            Problem(p["message"], tuple(p["key"]), p["valid"]) for p in record["problems"]
-        )
+    # Wrong input that shows only in the middle of training: an image that can't be decoded.
+    verdict = "data" if record["verdict"] == "input" else record["verdict"]
     # A traceback is the message where there is code of the user's to look at; for a diverged
     # loss or a full disk it would only hide the one line that matters.
     shows_code = verdict in ("user_code", "internal")
@@ -57,15 +60,21 @@ def _from_journal(record: Record) -> Fault:
     return Fault(Failure(verdict, message.rstrip()), worth_another=False)
 
 
-def _lost(error: Exception) -> str:
+def _lost(error: Exception) -> Fault:
+    """Return the fault of an attempt whose failing rank could not write why: it is gone."""
     failures = getattr(error, "worker_failures", {})
-    died = [
-        rank
-        for rank, failure in sorted(failures.items())
-        if "Actor" in type(failure).__name__ or "OutOfMemory" in type(failure).__name__
-    ]
-    if died:
-        ranks = ", ".join(str(rank) for rank in died)
-        first = str(failures[died[0]]).strip().splitlines()[0]
-        return f"the worker of rank {ranks} was lost: {first}"
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    # A rank that only lost its peer told the journal so, and raised TrainingFailed for Ray.
+    gone = {rank: f for rank, f in failures.items() if TrainingFailed.__name__ not in str(f)}
+    if not gone:
+        return Fault(Failure("worker_lost", _first_line(error)), worth_another=True)
+    ranks = ", ".join(str(rank) for rank in sorted(gone))
+    reasons = " ".join(f"{type(f).__name__}: {f}" for f in gone.values())
+    if "OutOfMemory" in reasons:
+        message = f"rank {ranks} was killed because its machine ran out of memory"
+        return Fault(Failure("out_of_memory", message), worth_another=True)
+    message = f"the worker of rank {ranks} was lost (it was killed, or its machine went away)"
+    return Fault(Failure("worker_lost", message), worth_another=True)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -26,7 +26,6 @@ def in_process(
 def over_actors(
     ranges: list[Range],
     worker_args: tuple[Any, ...],
-    worker_kwargs: dict[str, Any],
     method: str,
     resources: Resources,
 ) -> Iterator[tuple[Range, Any]]:
@@ -43,7 +42,7 @@ def over_actors(
         max_task_retries=3,
     )(BatchWorker)
     count = min(resources.max_workers, max(1, len(ranges)))
-    workers = [actor.remote(*worker_args, **worker_kwargs) for _ in range(count)]
+    workers = [actor.remote(*worker_args) for _ in range(count)]
     waiting: deque[tuple[Range, Any]] = deque()
     todo = iter(enumerate(ranges))
     for number, (start, stop) in todo:

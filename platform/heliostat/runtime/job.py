@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import secrets
 import shutil
 import sys
@@ -10,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from heliostat import spec as specs
 from heliostat.runtime.home import jobs_folder
@@ -92,6 +95,18 @@ class Job:
     def end(self, **facts: Any) -> None:
         """Write how the job ended."""
         write_json(self.folder / "ended.json", facts)
+
+    def claim(self) -> None:
+        """Say that this process drives the job."""
+        write_json(self.folder / "driver.json", {"host": platform.node(), "pid": os.getpid()})
+
+    @property
+    def driven(self) -> bool:
+        """Whether the process that last claimed the job still lives, as far as is known."""
+        driver = read_json(self.folder / "driver.json")
+        if driver is None or self.ended is not None or driver["host"] != platform.node():
+            return False
+        return bool(psutil.pid_exists(driver["pid"])) and driver["pid"] != os.getpid()
 
     def reopen(self, spec: Spec) -> None:
         """Make an ended job one that runs again, with limits that may have been raised."""

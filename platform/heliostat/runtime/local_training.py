@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from heliostat.runtime import environment
 from heliostat.runtime.job import Job
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import EntrypointSpec, TrainSpec
@@ -23,6 +24,7 @@ def run_here(
     from heliostat.training.reporter import Reporter
 
     make_importable(str(job.code))
+    environment.apply(spec.env)
     context = Context(
         folder=job.folder,
         reporter=Reporter(job.folder, attempt=attempt),

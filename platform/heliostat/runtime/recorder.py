@@ -22,6 +22,7 @@ from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
 from heliostat.runtime.settling import settle_dead
 from heliostat.spec import InputError
+from heliostat.tracking import tags as tag
 from heliostat.tracking.datasets import DatasetFacts, log_datasets
 from heliostat.tracking.describe import attach, describe
 from heliostat.tracking.modeling import log_and_register
@@ -61,10 +62,11 @@ class Recorder:
             name=self._job.id,
             job=self._job.id,
             tags={
-                "heliostat.objective": objective.get("metric", ""),
-                "heliostat.goal": objective.get("goal", ""),
+                tag.OBJECTIVE: objective.get("metric", ""),
+                tag.GOAL: objective.get("goal", ""),
             },
             artifact_root=artifact_root(home()),
+            started=facts["created"],
         )
         write_json(self._job.folder / "recorded.json", {"run_id": self._run_id})
         self._shipper = Shipper(self._uri, self._run_id, self._job.folder)
@@ -84,7 +86,7 @@ class Recorder:
         Raises TrackingAway; what was read stays pending for the next call.
         """
         assert self._shipper is not None
-        self._pending.extend(self._reader.new_records())
+        self._pending.extend(r for r in self._reader.new_records() if _is_the_jobs(r))
         self._shipper.send(self._pending)
         sent = len(self._pending)
         self._pending.clear()
@@ -102,7 +104,10 @@ class Recorder:
         if ended["status"] == "FINISHED" and (self._job.folder / "model" / "model.json").exists():
             recorded.update(self._log_model(ended["metrics"]))
         error = ended.get("error") or {}
-        tags = {"heliostat.ended_because": error["message"][:4000]} if error else {}
+        tags = {tag.ENDED_BECAUSE: error["message"][:4000]} if error else {}
+        metric = (specs.dump(self._job.spec).get("objective") or {}).get("metric", "")
+        if metric in ended["metrics"]:
+            tags[tag.OBJECTIVE_VALUE] = repr(ended["metrics"][metric])
         finish(self._uri, self._run_id, ended["status"], tags=tags)
         recorded["complete"] = True
         write_json(self._job.folder / "recorded.json", recorded)
@@ -180,6 +185,11 @@ def _ended_silently(job: Job, driver_lives: Callable[[], bool]) -> dict[str, Any
         error = {"verdict": "driver_lost", "message": message}
         job.end(status="FAILED", error=error, metrics={})
     return job.ended
+
+
+def _is_the_jobs(record: Record) -> bool:
+    """Whether MLflow wants it: what every rank says alike is taken from rank 0."""
+    return bool(record["kind"] != "event" or record["rank"] == 0 or record["name"] == "failed")
 
 
 def _wait(job: Job, seconds: float) -> None:

@@ -21,6 +21,8 @@ def resume(job_id: str, overrides: Sequence[str], *, show: Callable[[Event], Non
     that is finished and has no limit raised, or that cannot go on.
     """
     job = Job.open(job_id)
+    if job.driven:
+        raise InputError.of(f"job {job_id} is running", valid="wait for its end, or stop it")
     spec = _spec(job, overrides)
     ended = job.ended
     if ended is not None and ended["status"] == "FINISHED" and not overrides:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 from heliostat.runtime.home import home
-from heliostat.spec import InputError
+from heliostat.spec import InputError, Resources
 
 # Read by Ray Train and by its controller: poll workers five times a second instead of every
 # two, so that the end of training is seen at once; and leave out the actor that watches for
@@ -32,17 +33,20 @@ def ray_session(log: Path) -> Iterator[None]:
 
     What Ray has to say goes to the file `log`.
     """
-    start(log)
-    try:
-        yield
-    finally:
-        import ray
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # Ray prints some of what it has to say to `sys.stderr`, whatever its loggers are told.
+    with log.open("a", buffering=1, encoding="utf-8") as output, redirect_stderr(output):
+        start(log)
+        try:
+            yield
+        finally:
+            import ray
 
-        ray.shutdown()
+            ray.shutdown()
 
 
 def start(log: Path) -> None:
-    """Connect or start, as `ray_session` does."""
+    """Connect or start, as `ray_session` does; `log`'s folder is there."""
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         _prepare_embedded()
@@ -69,16 +73,29 @@ def start(log: Path) -> None:
         ) from error
 
 
-def check_resources(workers: int, cpus: float, gpus: float) -> None:
+def check_machine(resources: Resources) -> None:
+    """Raise InputError, before an embedded Ray is started, where this machine has too few CPUs."""
+    if not os.environ.get("RAY_ADDRESS"):
+        _check(resources, {"CPU": os.cpu_count() or 1, "GPU": math.inf})
+
+
+def check_resources(resources: Resources) -> None:
     """Raise InputError where the cluster can never give the workers what they ask for."""
     import ray
 
-    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    for name, each, key in (("CPU", cpus, "cpus_per_worker"), ("GPU", gpus, "gpus_per_worker")):
-        if workers * each > have.get(name, 0):
+    _check(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+
+def _check(resources: Resources, have: Mapping[str, float]) -> None:
+    workers = resources.min_workers
+    for name, each, key in (
+        ("CPU", resources.cpus_per_worker, "cpus_per_worker"),
+        ("GPU", resources.gpus_per_worker, "gpus_per_worker"),
+    ):
+        there = have.get(name, 0)
+        if workers * each > there:
             raise InputError.of(
-                f"{workers} workers with {each:g} {name}s each need {workers * each:g} {name}s; "
-                f"{have.get(name, 0):g} are there",
+                f"{workers} × {each} {name} are asked for and {there:g} are there",
                 key=("resources", key if name == "GPU" else "workers"),
                 valid=f"fewer workers, a smaller {key}, or a larger cluster",
             )
@@ -102,7 +119,6 @@ def token_file() -> Path:
 
 
 def _log_to(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, encoding="utf-8")
     for name in ("ray", "ray.train", "ray.data"):
         logger = logging.getLogger(name)

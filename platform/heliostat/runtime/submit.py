@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import time
@@ -23,6 +24,9 @@ MAX_BYTES = 100 * 1024 * 1024
 
 JOB_ID = "HELIO_JOB_ID"
 """Tells the driver on the cluster the id that was given here."""
+
+OUTCOME = '{\n  "job": '
+"""How the document of `helio run --json` begins, in the log."""
 
 FORWARDED = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "AWS_ENDPOINT_URL")
 """What means the same on the cluster; secrets are not among it."""
@@ -65,7 +69,8 @@ def plan(document: Document, *, job: str | None, cluster: str) -> Submission:
     Raises InputError for a folder too large to travel.
     """
     if isinstance(document.spec, TuneSpec):
-        raise InputError.of("searches cannot be run yet", key=("kind",))
+        error = InputError.of("searches cannot be run yet", key=("kind",))
+        raise document.locate(error)
     size = _size(document.folder)
     if size > MAX_BYTES:
         raise InputError.of(
@@ -141,24 +146,24 @@ def run_there(document: Document, *, cluster: str, show: Callable[[Event], None]
     submission = plan(document, job=None, cluster=cluster)
     show(Phase(f"submitting {submission.job} to {cluster}"))
     submit(submission)
-    lines: list[str] = []
+    text = ""
     for piece in logs(cluster, submission.job, follow=True):
-        for line in piece.splitlines():
-            lines.append(line)
+        text += piece
+        for line in piece.split(OUTCOME)[0].splitlines():
             show(Note(line))
-    return _outcome(submission.job, lines)
+    return _outcome(submission.job, text)
 
 
-def _outcome(job: str, lines: list[str]) -> Outcome:
+def _outcome(job: str, log: str) -> Outcome:
     """Return the outcome that `helio run --json` printed at the end of the log."""
-    text = "\n".join(lines)
-    start = text.rfind('{\n  "job"')
-    if start < 0:
-        last = lines[-1] if lines else "it wrote no log"
+    _, found, document = log.rpartition(OUTCOME)
+    if not found:
+        last = log.strip().splitlines()[-1] if log.strip() else "it wrote no log"
         return Outcome(job, None, "FAILED", error=Failure("internal", last))
-    document = json.JSONDecoder().raw_decode(text[start:])[0]
-    error = document.pop("error", None)
-    return Outcome(**document, error=Failure(**error) if error else None)
+    fields = json.JSONDecoder().raw_decode(OUTCOME + document)[0]
+    fields["metrics"] = {k: math.nan if v is None else v for k, v in fields["metrics"].items()}
+    error = fields.pop("error", None)
+    return Outcome(**fields, error=Failure(**error) if error else None)
 
 
 @contextmanager

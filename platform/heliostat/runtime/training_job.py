@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from heliostat.runtime import environment
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.failures import Fault, explain, next_attempt
 from heliostat.runtime.home import home
@@ -32,9 +33,12 @@ def train(job: Job, spec: TrainSpec | EntrypointSpec, *, local: bool, show: Show
     Raises InputError where the input was wrong; a job that never began leaves nothing behind.
     """
     began = time.monotonic()
+    environment.check(spec.env)
     if isinstance(spec, TrainSpec):
         spec = with_local_weights(spec)
     recording = _recording(local, job)
+    fresh = next_attempt(job) == 1
+    job.claim()
     watcher = Watcher(job, show, began=recording.begin if recording else lambda: None)
     attempts = _local_attempts if local else _ray_attempts
     status: Status = "FINISHED"
@@ -45,9 +49,11 @@ def train(job: Job, spec: TrainSpec | EntrypointSpec, *, local: bool, show: Show
             status, failure = "FAILED", fault.failure
     except KeyboardInterrupt:
         status, failure = "KILLED", Failure("interrupted", "interrupted from the keyboard")
-    except InputError:
-        if next_attempt(job) == 1 or not (job.folder / "checkpoints").exists():
+    except InputError as error:
+        if fresh:
             job.discard()
+        else:
+            job.end(status="FAILED", error={"verdict": "input", "message": str(error)}, metrics={})
         raise
     return conclude(job, status, failure, recording, show, began)
 
@@ -113,16 +119,16 @@ def _local_attempts(
 def _ray_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
-    from heliostat.runtime.session import check_resources, ray_session
+    from heliostat.runtime.session import check_machine, check_resources, ray_session
 
+    check_machine(spec.resources)
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
     show(Phase("starting Ray"))
     trial = _Preflight(spec, job.code)
     with ray_session(job.folder / "logs" / "ray.log"):
         from heliostat.runtime.ray_training import run_attempt
 
-        resources = spec.resources
-        check_resources(resources.min_workers, resources.cpus_per_worker, resources.gpus_per_worker)
+        check_resources(spec.resources)
         show(Phase("starting workers"))
 
         def watch() -> None:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from heliostat.runtime import environment
+
 
 class TrainingFailed(RuntimeError):
     """A rank failed. What and why stands in the job's journal."""
@@ -35,6 +37,7 @@ def train_worker(config: dict[str, Any]) -> None:
     make_importable(config["code"])
     spec = specs.parse(config["spec"])
     assert isinstance(spec, TrainSpec | EntrypointSpec)
+    environment.apply(spec.env)
     device = choose_device(ranks.get_local_rank(), gpus=spec.resources.gpus_per_worker)
     if world_size > 1:
         backend = "nccl" if device.type == "cuda" else "gloo"

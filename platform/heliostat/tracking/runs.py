@@ -36,6 +36,7 @@ def open_run(
     job: str,
     tags: Mapping[str, str],
     artifact_root: str | None = None,
+    started: float | None = None,
 ) -> str:
     """Return the id of the run of `job`, RUNNING: a new one, or the job's own when it has one.
 
@@ -46,6 +47,7 @@ def open_run(
         job: the job's id; a job has one run, whatever restarts.
         tags: more tags (`heliostat.kind`, `heliostat.objective`, `heliostat.goal`, …).
         artifact_root: where a new experiment keeps artifacts; None leaves it to the server.
+        started: when the job began, in unix seconds; default: now.
 
     Raises:
         InputError: the experiment is in MLflow's trash, or its name is not allowed.
@@ -58,7 +60,12 @@ def open_run(
         found = client.search_runs([experiment_id], f"tags.`{tag.JOB}` = '{job}'", max_results=1)
         if not found:
             by_hand = {**alive, "mlflow.user": getpass.getuser()}
-            run = client.create_run(experiment_id, tags=by_hand, run_name=name)
+            run = client.create_run(
+                experiment_id,
+                start_time=None if started is None else int(started * 1000),
+                tags=by_hand,
+                run_name=name,
+            )
             return str(run.info.run_id)
         run_id = str(found[0].info.run_id)
         client.update_run(run_id, status="RUNNING")
@@ -82,14 +89,15 @@ def finish(uri: str, run_id: str, status: str, *, tags: Mapping[str, str] | None
         client.set_terminated(run_id, status)
 
 
-def try_writing(uri: str) -> None:
+def try_writing(uri: str, artifact_root: str | None) -> None:
     """Write a run and remove it again, to find out whether that is allowed.
 
-    Raises TrackingAway, or MLflow's own exception where it refuses.
+    The experiment `helio-check` stays, empty. Raises TrackingAway, or MLflow's own exception
+    where it refuses.
     """
     with reaching(uri):
         client = connect(uri)
-        run = client.create_run(_experiment_id(client, "helio-check", None))
+        run = client.create_run(_experiment_id(client, "helio-check", artifact_root))
         client.log_metric(run.info.run_id, "check", 1.0)
         client.set_terminated(run.info.run_id)
         client.delete_run(run.info.run_id)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
+from heliostat.tracking.client import flavors
 
 
 def load_predictor(folder: Path) -> Callable[[Any], Any]:
@@ -14,6 +14,9 @@ def load_predictor(folder: Path) -> Callable[[Any], Any]:
 
     Set MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false before, and no pickle is read.
     """
+    with flavors():
+        import mlflow.pyfunc
+
     model = mlflow.pyfunc.load_model(str(folder))
     predict: Callable[[Any], Any] = model.predict
     return predict

@@ -2,57 +2,72 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from inspect import Parameter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from heliostat.spec import EntrypointSpec, InputError
-from heliostat.training.checkpoints import CheckpointStore
+from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
+from heliostat.training.distributed import barrier
 from heliostat.training.exporting import export_model
+from heliostat.training.losses import DivergedError
+from heliostat.training.setup import DataSets
+from heliostat.vision import arguments, imports
+from heliostat.vision.mistakes import Mistake
 
 
 @dataclass
 class CustomRun:
-    """What an entrypoint works with, as `function(run)`; `torch.distributed` is initialised
-    when `world_size` is above 1."""
+    """What an entrypoint works with, as `function(run, **args)`.
 
-    args: Mapping[str, Any]
-    """`args` of the spec."""
-    seed: int
+    `torch.distributed` is initialised when `world_size` is above 1.
+    """
+
+    spec: EntrypointSpec
+    """The job's spec: `seed`, `epochs`, `batch_size` and so on, for what use the loop has of them.
+    """
+    data: DataSets | None
+    """The spec's `data`, opened; None where the spec has none."""
     rank: int
     world_size: int
     device: torch.device
-    restored: Any | None
-    """What was last given to `report` as `checkpoint`, its tensors on the CPU; None at first."""
+    restored: dict[str, Any] | None
+    """What was last given to `report` as `checkpoint`, its tensors on the CPU, and its `step`;
+    None at first."""
     _context: Context
     _store: CheckpointStore
-    _objective: str | None
     _metrics: dict[str, float] = field(default_factory=dict)
 
     def report(
-        self, metrics: Mapping[str, float], *, step: int, checkpoint: Any | None = None
+        self,
+        metrics: Mapping[str, float],
+        *,
+        step: int,
+        checkpoint: Mapping[str, Any] | None = None,
     ) -> None:
         """Record metrics at a step and, if given, a checkpoint: {"model": state dict, …}.
 
-        A checkpoint is any nesting of dicts, lists, tensors and plain values; its `model` is
-        what counts as the weights. Every rank may call this; rank 0's word is recorded.
+        A checkpoint is any nesting of dicts, lists, tensors and plain values; its `model`, a dict
+        of tensors, is what counts as the weights. Every rank may call this; rank 0's word is
+        recorded. Raises DivergedError, and keeps the checkpoints there are, where a weight is
+        not finite; TypeError for what a checkpoint cannot hold.
         """
         if not self._context.is_main:
             return
         reporter = self._context.reporter
         reporter.metrics(metrics, step=step)
-        reporter.progress(phase="training", step=step, metrics=dict(metrics))
         self._metrics.update({name: float(value) for name, value in metrics.items()})
+        reporter.progress(phase="training", step=step, metrics=self._metrics)
         if checkpoint is not None:
-            state = {"step": step, **checkpoint}
-            weights = state.pop("model", {})
-            objective = metrics.get(self._objective) if self._objective else None
-            self._store.save(step, weights, state, objective=objective)
+            objective = self.spec.objective
+            value = metrics.get(objective.metric) if objective else None
+            self._save(step, dict(checkpoint), value)
 
     def export(
         self,
@@ -71,10 +86,23 @@ class CustomRun:
             folder = self._context.folder / "model"
             export_model(folder, model, predictor or model, example, classes=tuple(classes))
 
+    def _save(self, step: int, given: dict[str, Any], objective: float | None) -> None:
+        weights = given.pop("model", {})
+        if not all(isinstance(value, Tensor) for value in weights.values()):
+            raise TypeError("a checkpoint's `model` is one state dict: names to tensors")
+        self._context.reporter.sync()
+        state = {"given": given, "metrics": self._metrics}
+        try:
+            self._store.save(step, weights, state, objective=objective)
+        except NotFiniteError as error:
+            raise DivergedError(str(error)) from error
 
-def run_entrypoint(spec: EntrypointSpec, context: Context) -> dict[str, float]:
+
+def run_entrypoint(
+    spec: EntrypointSpec, context: Context, data: DataSets | None
+) -> dict[str, float]:
     """Run the user's loop to its end; return the newest value of each metric it reported."""
-    function = resolve_entrypoint(spec.entrypoint)
+    function = bound_entrypoint(spec)
     store = CheckpointStore(
         context.folder / "checkpoints",
         attempt=context.attempt,
@@ -82,47 +110,79 @@ def run_entrypoint(spec: EntrypointSpec, context: Context) -> dict[str, float]:
         keep_latest=spec.checkpoint.keep_latest,
         maximize=spec.objective is not None and spec.objective.goal == "maximize",
     )
+    restored, metrics = _restore(store, context)
     run = CustomRun(
-        args=spec.args,
-        seed=spec.seed,
+        spec=spec,
+        data=data,
         rank=context.rank,
         world_size=context.world_size,
         device=context.device,
-        restored=_restore(store, context),
+        restored=restored,
         _context=context,
         _store=store,
-        _objective=spec.objective.metric if spec.objective else None,
+        _metrics=metrics,
     )
     torch.manual_seed(spec.seed)
-    context.reporter.event("first_step", step=0)
+    context.reporter.event("first_step", step=restored["step"] if restored else 0)
     function(run)
     store.wait()
     return run._metrics
 
 
-def resolve_entrypoint(name: str) -> Callable[[CustomRun], Any]:
-    """Return the function that `package.module:function` names.
+def bound_entrypoint(spec: EntrypointSpec) -> Callable[[CustomRun], Any]:
+    """Return the spec's function with its `args` bound, all but the context.
+
+    Raises InputError where there is no such function or it does not take these arguments.
+    """
+    function = resolve_entrypoint(spec.entrypoint)
+    parameters = arguments.parameters_of(function)
+    what = f"entrypoint {spec.entrypoint}"
+    if parameters is not None and not _takes_context(parameters):
+        raise InputError.of(
+            f"{what} takes no context", key=("entrypoint",), valid="def function(run, …)"
+        )
+    try:
+        bound = arguments.bind(what, parameters and parameters[1:], spec.args, {})
+    except Mistake as mistake:
+        raise InputError.of(str(mistake), key=("args",)) from mistake
+    return partial(function, **bound)
+
+
+def resolve_entrypoint(name: str) -> Callable[..., Any]:
+    """Return the function that `package.module:function` names; InputError where there is none.
 
     What importing the user's module raises is the user's, and is raised as it is.
     """
-    module_name, _, attribute = name.partition(":")
-    module = importlib.import_module(module_name)
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        raise InputError.of(
-            f"{module_name} has no function {attribute!r}",
-            key=("entrypoint",),
-            valid="package.module:function",
-        )
-    return function  # type: ignore[no-any-return]
+    try:
+        function: Callable[..., Any] = imports.load(name, "entrypoint")
+    except Mistake as mistake:
+        raise InputError.of(str(mistake), key=("entrypoint",)) from mistake
+    return function
 
 
-def _restore(store: CheckpointStore, context: Context) -> Any | None:
-    checkpoint, _ = store.newest()
-    if checkpoint is None:
-        return None
+def _takes_context(parameters: Sequence[Parameter]) -> bool:
+    return bool(parameters) and parameters[0].kind in (
+        Parameter.POSITIONAL_ONLY,
+        Parameter.POSITIONAL_OR_KEYWORD,
+        Parameter.VAR_POSITIONAL,
+    )
+
+
+def _restore(
+    store: CheckpointStore, context: Context
+) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    """Return what the user gave to the newest checkpoint that verifies, and the metrics by then."""
+    checkpoint, skipped = store.newest()
+    # Rank 0 must not write, and prune, while another rank is still looking.
+    barrier()
     if context.is_main:
-        context.reporter.goes_on_from(checkpoint.step)
+        for reason in skipped:
+            context.reporter.event("checkpoint_skipped", reason=reason)
+        context.reporter.goes_on_from(checkpoint.step if checkpoint else 0)
+    if checkpoint is None:
+        return None, {}
+    if context.is_main:
         context.reporter.event("restored", step=checkpoint.step, checkpoint=checkpoint.folder.name)
-    state = {**checkpoint.state(), "model": checkpoint.weights()}
-    return state
+    state = checkpoint.state()
+    given = {"step": checkpoint.step, **state["given"], "model": checkpoint.weights()}
+    return given, state["metrics"]

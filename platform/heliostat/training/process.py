@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from heliostat.spec import EntrypointSpec, InputError, TrainSpec
+from heliostat.spec import DataSpec, EntrypointSpec, InputError, TrainSpec
 from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint
 from heliostat.training.exporting import export_model
 from heliostat.training.loop import fit
 from heliostat.training.losses import DivergedError
-from heliostat.training.setup import Setup, set_up
+from heliostat.training.setup import DataSets, Setup, open_data, set_up
 from heliostat.training.storage import RESULT, write_json
 from heliostat.training.system_metrics import sampling
 
@@ -31,7 +31,7 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
     reporter.event("attempt_started", world_size=context.world_size, device=str(context.device))
     with _told_to_journal(context), sampling(context):
         if isinstance(spec, EntrypointSpec):
-            metrics = run_entrypoint(spec, context)
+            metrics = _train_own(spec, context)
         else:
             metrics = _train_spec(spec, context, code)
         if context.is_main:
@@ -40,17 +40,28 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
     reporter.close()
 
 
+def _train_own(spec: EntrypointSpec, context: Context) -> dict[str, float]:
+    reporter = context.reporter
+    data = open_data(spec.data) if spec.data is not None else None
+    if context.is_main and spec.data is not None and data is not None:
+        reporter.event("data", splits=_data_facts(spec.data, data))
+    metrics = run_entrypoint(spec, context, data)
+    if context.is_main and data is not None:
+        reporter.event("fingerprints", splits=_fingerprints(data))
+    return metrics
+
+
 def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, float]:
     reporter = context.reporter
     setup = set_up(spec)
     if context.is_main:
-        reporter.event("data", splits=_data_facts(spec, setup))
+        reporter.event("data", splits=_data_facts(spec.data, setup.data))
     metrics = fit(spec, setup, context)
     if context.is_main:
         reporter.progress(phase="packaging the model")
         _export(spec, setup, context, code)
         # Fingerprints read all of the data, so they come when training no longer waits for them.
-        reporter.event("fingerprints", splits=_fingerprints(setup))
+        reporter.event("fingerprints", splits=_fingerprints(setup.data))
     return metrics
 
 
@@ -69,10 +80,10 @@ def _export(spec: TrainSpec, setup: Setup, context: Context, code: Path) -> None
     context.reporter.event("model_exported", seconds=seconds, not_a_graph=reason)
 
 
-def _data_facts(spec: TrainSpec, setup: Setup) -> dict[str, Any]:
+def _data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
     splits = {}
-    for name, samples in setup.data.splits().items():
-        source = getattr(spec.data, name)
+    for name, samples in data.splits().items():
+        source = getattr(spec, name)
         splits[name] = {
             "uri": samples.uri,
             "split": source.split,
@@ -82,8 +93,8 @@ def _data_facts(spec: TrainSpec, setup: Setup) -> dict[str, Any]:
     return splits
 
 
-def _fingerprints(setup: Setup) -> dict[str, str]:
-    return {name: samples.fingerprint for name, samples in setup.data.splits().items()}
+def _fingerprints(data: DataSets) -> dict[str, str]:
+    return {name: samples.fingerprint for name, samples in data.splits().items()}
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from heliostat.data import (
 )
 from heliostat.spec import DataSpec, InputError, ModelSpec, Problem, Source, TrainSpec
 from heliostat.vision import models, tasks
-from heliostat.vision.export import initialise_lazy
+from heliostat.vision.export import evaluating, initialise_lazy
+from heliostat.vision.imports import is_path
 from heliostat.vision.mistakes import Mistake, UnknownName
 from heliostat.vision.normalize import pipeline
 from heliostat.vision.task import Task
@@ -56,7 +58,7 @@ class Setup:
 
 
 def set_up(spec: TrainSpec) -> Setup:
-    """Open the data, build the task and the model, load its weights.
+    """Open the data, build the task and the model, load its weights, and try them on two samples.
 
     Raises InputError for what the spec's author got wrong, and whatever the user's own code
     raises, as it is.
@@ -65,11 +67,12 @@ def set_up(spec: TrainSpec) -> Setup:
     data = open_data(spec.data)
     task = build_task(spec, data.train.classes)
     check_objective(spec, task)
-    model = build_model(spec.model, data.train, spec.seed)
-    example = _example(data.train)
+    example, targets = _two_samples(data.train)
+    model = build_model(spec.model, data.train, example, spec.seed)
     initialise_lazy(model, example)
     if spec.model.weights is not None:
         load_weights(model, Path(spec.model.weights))
+    try_out(spec.model.name, model, task, example, targets)
     return Setup(data, task, model, example)
 
 
@@ -114,20 +117,20 @@ def check_objective(spec: TrainSpec, task: Task) -> None:
         )
 
 
-def build_model(spec: ModelSpec, train: Samples, seed: int) -> nn.Module:
-    """Return the network with its normalisation before it: raw inputs in."""
+def build_model(spec: ModelSpec, train: Samples, example: Tensor, seed: int) -> nn.Module:
+    """Return the network for inputs like `example`, its normalisation before it: raw inputs in."""
     try:
         net = models.build(
             spec.name,
             spec.args,
             num_classes=len(train.classes) or None,
-            in_channels=train.shape[0] if train.shape else None,
+            in_channels=example.shape[1] if example.ndim == 4 else None,
         )
     except Mistake as mistake:
         key = "name" if isinstance(mistake, UnknownName) else "args"
         raise InputError.of(str(mistake), key=("model", key)) from mistake
     figures = _statistics(train, seed)
-    return pipeline(net, figures and figures.mean, figures and figures.std)
+    return pipeline(net, figures.mean, figures.std) if figures else pipeline(net, None, None)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -157,6 +160,35 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(weights, strict=False)
 
 
+def try_out(name: str, model: nn.Module, task: Task, inputs: Tensor, targets: Any) -> None:
+    """Evaluate two samples. Raises InputError where a built-in model cannot take them, or where
+    a model gives what the built-in task cannot use; the user's own exceptions are theirs."""
+    with evaluating(model), torch.no_grad():
+        if not is_path(name):
+            _check_takes(name, model, inputs)
+        try:
+            task.evaluation().update(model, inputs, targets)
+        except Mistake as mistake:
+            raise InputError.of(str(mistake), key=("model", "args")) from mistake
+
+
+def _check_takes(name: str, model: nn.Module, inputs: Tensor) -> None:
+    try:
+        model(inputs)
+    except _REFUSALS as refusal:
+        shape = "×".join(map(str, inputs.shape[1:]))
+        reason = (str(refusal).splitlines() or [type(refusal).__name__])[0]
+        raise InputError.of(
+            f"{name} cannot take inputs of {shape}: {reason}",
+            key=("model", "name"),
+            valid="another model, or data.image_size",
+        ) from refusal
+
+
+# What torch's and torchvision's modules raise for a tensor that they cannot take.
+_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+
+
 def _open_split(source: Source, spec: DataSpec) -> Samples:
     return open_source(source, image_size=spec.image_size, channels=spec.channels)
 
@@ -165,12 +197,12 @@ def _statistics(train: Samples, seed: int) -> Statistics | None:
     return statistics(train, seed) if train.shape is not None else None
 
 
-def _example(train: Samples) -> Tensor:
-    inputs, _ = train.read(np.array([0, min(1, len(train) - 1)]))
+def _two_samples(train: Samples) -> tuple[Tensor, Any]:
+    inputs, targets = train.read(np.array([0, min(1, len(train) - 1)]))
     if not isinstance(inputs, Tensor):
         raise InputError.of(
             f"a sample's input is a {type(inputs).__name__}",
             key=("data", "train"),
             valid="a tensor",
         )
-    return inputs
+    return inputs, targets

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from heliostat.vision import confusion, pictures
 from heliostat.vision.gallery import Gallery
+from heliostat.vision.mistakes import WrongValue
 
 PER_CLASS_LIMIT = 20
 """With more classes than this, figures of each class are a picture and not metrics."""
@@ -24,9 +25,12 @@ class Classification:
 
     Metrics: loss (cross-entropy, nats), accuracy, top5_accuracy (K above 5), and the unweighted
     means over classes of precision, recall and f1; up to 20 classes also `f1/<class>` and so on.
+    Raises WrongValue (a ValueError) where there are no classes.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
+        if not classes:
+            raise WrongValue("classification needs classes, and the data names none")
         self.classes = tuple(str(name) for name in classes)
         self.metric_labels = _metric_labels(self.classes)
         top5 = ("top5_accuracy",) if len(self.classes) > 5 else ()
@@ -117,7 +121,8 @@ class ClassificationEvaluation:
                 for label, figure in zip(self._task.metric_labels, figures, strict=False)
             },
         }
-        return {name: values[name] for name in self._task.metrics}
+        # A task of the user's own may name more: those are added by its own evaluation.
+        return {name: values[name] for name in self._task.metrics if name in values}
 
     def per_class(self) -> confusion.PerClass:
         """Return precision, recall, F1 and support of each class, at any number of classes."""
@@ -160,14 +165,14 @@ def _softmax(logits: Tensor) -> Tensor:
 
 def _logits(output: Any, samples: int, classes: int) -> Tensor:
     if not isinstance(output, Tensor):
-        raise ValueError(f"classification needs a tensor of logits, not {type(output).__name__}")
+        raise WrongValue(f"classification needs a tensor of logits, not {type(output).__name__}")
     _check_shape(output, samples, classes)
     return output
 
 
 def _check_shape(outputs: Tensor, samples: int, classes: int) -> None:
     if outputs.shape != (samples, classes):
-        raise ValueError(
+        raise WrongValue(
             f"the model gives shape {tuple(outputs.shape)} for {samples} samples;"
             f" classification into {classes} classes needs ({samples}, {classes})"
         )

@@ -21,7 +21,7 @@ def export(module: nn.Module, example: Tensor) -> ExportedProgram:
     """
     if len(example) < 2:
         raise ValueError("an example of at least 2 samples is needed to free the batch dimension")
-    with _evaluating(module), torch.no_grad():
+    with evaluating(module), torch.no_grad():
         try:
             program = torch.export.export(
                 module, (example,), dynamic_shapes=({0: Dim("batch")},), strict=False
@@ -38,12 +38,12 @@ def initialise_lazy(module: nn.Module, example: Any) -> None:
     DDP cannot wrap a parameter that has no shape yet. Eval mode: no running statistics move.
     """
     if any(is_lazy(tensor) for tensor in chain(module.parameters(), module.buffers())):
-        with _evaluating(module), torch.no_grad():
+        with evaluating(module), torch.no_grad():
             module(example)
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     """Set eval mode, and afterwards each submodule's own mode (some may be frozen) again."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -18,13 +18,20 @@ def is_path(name: str) -> bool:
 def load(path: str, what: str) -> Any:
     """Import and return the callable at `path`; `what` ("model") is for the message.
 
-    Raises UnknownName where the path is malformed or its module lacks the name. Whatever the
-    module itself raises while it is imported, ImportError included, is left as it is.
+    Raises UnknownName where the path is malformed, there is no such module, or it lacks the name.
+    Whatever the module itself raises while it is imported, ImportError included, is left as it is.
     """
     module_name, _, attribute = path.partition(":")
     if not attribute.isidentifier() or not all(p.isidentifier() for p in module_name.split(".")):
         raise UnknownName(f"{what} {path!r} is not of the form package.module:name")
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # another module, which the user's own wants to import
+        raise UnknownName(
+            f"{what} {path}: no module named {error.name!r} beside the spec or installed"
+        ) from error
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UnknownName(
