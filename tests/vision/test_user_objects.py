@@ -79,7 +79,7 @@ def test_an_import_error_of_the_user_s_module_comes_through_whole(write: Write) 
     write("import a_package_that_is_not_there")
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
         models.build("users_own:net", {})
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+    with pytest.raises(LookupError, match="no module named 'no_such_module' beside the spec"):
         tasks.build("no_such_module:Task")
 
 

@@ -59,9 +59,9 @@ def _check_kind(document: Document, deep: bool) -> None:
             with tempfile.TemporaryDirectory(prefix="helio-check-") as folder:
                 try_one_batch(spec, setup, Path(folder))
     elif isinstance(spec, EntrypointSpec):
-        from heliostat.training.custom import resolve_entrypoint
+        from heliostat.training.custom import bound_entrypoint
 
-        resolve_entrypoint(spec.entrypoint)
+        bound_entrypoint(spec)
     elif isinstance(spec, PredictSpec | EvaluateSpec):
         _check_batch(spec)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from heliostat.runtime.job import Job
 from heliostat.runtime.outcome import Failure
-from heliostat.runtime.worker import TrainingFailed
 from heliostat.spec import InputError, Problem
 from heliostat.training.journal import Record, events, read_all
 
@@ -34,7 +33,7 @@ def explain(job: Job, attempt: int, error: Exception) -> Fault:
         raise InputError(Problem(p["message"], tuple(p["key"]), p["valid"]) for p in problems)
     if own:
         return _from_journal(own[0])
-    return _lost(error)
+    return _lost(error, records, attempt)
 
 
 def next_attempt(job: Job) -> int:
@@ -60,21 +59,15 @@ def _from_journal(record: Record) -> Fault:
     return Fault(Failure(verdict, message.rstrip()), worth_another=False)
 
 
-def _lost(error: Exception) -> Fault:
-    """Return the fault of an attempt whose failing rank could not write why: it is gone."""
+def _lost(error: Exception, records: list[Record], attempt: int) -> Fault:
+    """Return the fault of an attempt in which a rank is gone, and could not write why."""
+    mine = [r for r in records if r["attempt"] == attempt]
+    world = next((r["world_size"] for r in events(mine, "attempt_started")), 0)
+    silent = set(range(world)) - {r["rank"] for r in events(mine, "failed")}
     failures = getattr(error, "worker_failures", {})
-    # A rank that only lost its peer told the journal so, and raised TrainingFailed for Ray.
-    gone = {rank: f for rank, f in failures.items() if TrainingFailed.__name__ not in str(f)}
-    if not gone:
-        return Fault(Failure("worker_lost", _first_line(error)), worth_another=True)
-    ranks = ", ".join(str(rank) for rank in sorted(gone))
-    reasons = " ".join(f"{type(f).__name__}: {f}" for f in gone.values())
-    if "OutOfMemory" in reasons:
-        message = f"rank {ranks} was killed because its machine ran out of memory"
+    if any("OutOfMemory" in f"{type(f).__name__} {f}" for f in failures.values()):
+        message = "a worker was killed because its machine ran out of memory"
         return Fault(Failure("out_of_memory", message), worth_another=True)
-    message = f"the worker of rank {ranks} was lost (it was killed, or its machine went away)"
+    who = f"the worker of rank {', '.join(map(str, sorted(silent)))}" if silent else "a worker"
+    message = f"{who} was lost (it was killed, or its machine went away)"
     return Fault(Failure("worker_lost", message), worth_another=True)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

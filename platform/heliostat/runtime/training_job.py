@@ -173,14 +173,14 @@ class _Preflight:
             raise self._error
 
     def _try(self) -> None:
-        from heliostat.training.custom import resolve_entrypoint
+        from heliostat.training.custom import bound_entrypoint
         from heliostat.training.setup import set_up
 
         try:
             if isinstance(self._spec, TrainSpec):
                 set_up(self._spec)
             else:
-                resolve_entrypoint(self._spec.entrypoint)
+                bound_entrypoint(self._spec)
         except InputError as error:
             self._error = error
         except Exception:

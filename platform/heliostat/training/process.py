@@ -28,7 +28,9 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
     (rank, verdict, traceback) and raised.
     """
     reporter = context.reporter
-    reporter.event("attempt_started", world_size=context.world_size, device=str(context.device))
+    if context.is_main:
+        device = str(context.device)
+        reporter.event("attempt_started", world_size=context.world_size, device=device)
     with _told_to_journal(context), sampling(context):
         if isinstance(spec, EntrypointSpec):
             metrics = _train_own(spec, context)
@@ -36,7 +38,7 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
             metrics = _train_spec(spec, context, code)
         if context.is_main:
             write_json(context.folder / RESULT, {"metrics": metrics})
-        reporter.event("attempt_ended", why="finished")
+            reporter.event("attempt_ended", why="finished")
     reporter.close()
 
 
@@ -115,6 +117,8 @@ def _told_to_journal(context: Context) -> Iterator[None]:
             traceback=user_traceback(error),
             problems=problems,
         )
+        if context.is_main:
+            context.reporter.event("attempt_ended", why=verdict(error))
         context.reporter.close()
         raise
 

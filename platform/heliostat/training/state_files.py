@@ -39,6 +39,8 @@ def join_state(tensors: dict[str, Tensor], rest: Any) -> Any:
 def _strip(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         name = ".".join(path) or "value"
+        while name in tensors:  # {"a.b": …, "a": {"b": …}}: a path that is spelt like another
+            name += "'"
         # A clone of its own, since safetensors refuses tensors that share memory (tied weights),
         # and since training goes on while the file is written.
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
