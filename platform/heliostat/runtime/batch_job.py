@@ -20,7 +20,7 @@ from heliostat.runtime.outcome import Failure, Outcome, Status
 from heliostat.runtime.predictions import check_output, schema, writing
 from heliostat.runtime.recording import Recording
 from heliostat.runtime.registered_model import LocalModel, fetch_model
-from heliostat.runtime.session import check_machine, check_resources, ray_session
+from heliostat.runtime.session import beginning, check_machine, check_resources, ray_session
 from heliostat.runtime.training_job import conclude
 from heliostat.spec import Document, EvaluateSpec, InputError, PredictSpec
 from heliostat.tracking.server import ping, tracking_uri
@@ -87,7 +87,7 @@ class _Batch:
         if self.local:
             return nullcontext()
         self.show(Note(f"job {self.job.id}: logs in {self.job.folder / 'logs'}"))
-        self.show(Phase("starting Ray"))
+        self.show(Phase(beginning()))
         return ray_session(self.job.folder / "logs" / "ray.log")
 
     def results(self, method: str) -> Iterator[Any]:

@@ -13,18 +13,24 @@ from pathlib import Path
 from heliostat.runtime.home import home
 from heliostat.spec import InputError, Resources
 
-# Read by Ray Train and by its controller: poll workers five times a second instead of every
-# two, so that the end of training is seen at once; and leave out the actor that watches for
-# preemptions, which an embedded Ray has none of (a process costs 3 s of a core to start).
+# Read by Ray Train in the driver and sent to its controller: look after the workers five times a
+# second instead of every two seconds, so that the end of training is seen at once.
+TRAIN = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_METRICS_ENABLED": "0"}
+
 EMBEDDED = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # An actor that watches for preemptions, which this machine has none of, would cost a process
+    # of 3 s of a core to start.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    # Ray on Linux takes a reachable address otherwise; nothing of this needs one.
+    # Ray on Linux takes an address that can be reached otherwise; nothing here needs one.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+
+def beginning() -> str:
+    """Return what `ray_session` will do, for the person who waits for it."""
+    return "connecting to Ray" if os.environ.get("RAY_ADDRESS") else "starting Ray"
 
 
 @contextmanager
@@ -48,6 +54,8 @@ def ray_session(log: Path) -> Iterator[None]:
 def start(log: Path) -> None:
     """Connect or start, as `ray_session` does; `log`'s folder is there."""
     address = os.environ.get("RAY_ADDRESS")
+    for name, value in TRAIN.items():
+        os.environ.setdefault(name, value)
     if not address:
         _prepare_embedded()
     import ray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shlex
@@ -30,6 +31,13 @@ OUTCOME = '{\n  "job": '
 
 FORWARDED = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "AWS_ENDPOINT_URL")
 """What means the same on the cluster; secrets are not among it."""
+
+
+CHATTY = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
+"""Ray's loggers that tell of every upload."""
+
+AGENT_SECONDS = 60.0
+"""How long a head that was just started may take until it can start jobs."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +107,7 @@ def submit(submission: Submission) -> str:
     with _asking(submission.cluster) as client:
         if submission.job in {row.submission_id for row in client.list_jobs()}:
             return submission.job
-        client.submit_job(
-            entrypoint=submission.entrypoint,
-            submission_id=submission.job,
-            runtime_env={"working_dir": submission.working_dir, "env_vars": submission.env},
-            metadata=submission.metadata,
-        )
+        _send(client, submission)
     return submission.job
 
 
@@ -166,15 +169,39 @@ def _outcome(job: str, log: str) -> Outcome:
     return Outcome(**fields, error=Failure(**error) if error else None)
 
 
+def _send(client: Any, submission: Submission) -> None:
+    deadline = time.monotonic() + AGENT_SECONDS
+    while True:
+        try:
+            client.submit_job(
+                entrypoint=submission.entrypoint,
+                submission_id=submission.job,
+                runtime_env={"working_dir": submission.working_dir, "env_vars": submission.env},
+                metadata=submission.metadata,
+            )
+            return
+        except RuntimeError as error:
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
 @contextmanager
 def _asking(cluster: str) -> Iterator[Any]:
     """Give a client of the cluster's Jobs API; say in a line why it is not to be had."""
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
     # Both override the address that JobSubmissionClient is given.
     hidden = {n: os.environ.pop(n, None) for n in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")}
     try:
-        from ray.job_submission import JobSubmissionClient
-
-        yield JobSubmissionClient(cluster)
+        client = JobSubmissionClient(cluster)
+        for name in CHATTY:  # making a client sets their levels
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield client
+    except AuthenticationError as error:
+        message = f"the Ray cluster at {cluster} asks for a token, and this one is none or another"
+        raise InputError.of(message, valid="RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH") from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError.of(f"the Ray cluster at {cluster}: {reason}") from error

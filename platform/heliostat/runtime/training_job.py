@@ -119,11 +119,11 @@ def _local_attempts(
 def _ray_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
-    from heliostat.runtime.session import check_machine, check_resources, ray_session
+    from heliostat.runtime.session import beginning, check_machine, check_resources, ray_session
 
     check_machine(spec.resources)
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
-    show(Phase("starting Ray"))
+    show(Phase(beginning()))
     trial = _Preflight(spec, job.code)
     with ray_session(job.folder / "logs" / "ray.log"):
         from heliostat.runtime.ray_training import run_attempt
