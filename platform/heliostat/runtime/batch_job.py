@@ -64,8 +64,8 @@ def run_batch(document: Document, *, local: bool, show: Show) -> Outcome:
             recording.begin()
             result = predict(batch, output) if output else evaluate(batch)
             write_json(job.folder / RESULT, {**result, "model": model.uri})
-    except KeyboardInterrupt:
-        status, failure = "KILLED", Failure("interrupted", "interrupted from the keyboard")
+    except (KeyboardInterrupt, SystemExit):
+        status, failure = "KILLED", Failure("interrupted", "interrupted")
     except Exception as error:
         status, failure = "FAILED", _failure(error)
     return conclude(job, status, failure, recording, show, began)

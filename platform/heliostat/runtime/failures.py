@@ -19,7 +19,7 @@ class Fault:
     """Whether the same steps may well succeed next time: a worker was lost, not a bug met."""
 
 
-def explain(job: Job, attempt: int, error: Exception) -> Fault:
+def explain(job: Job, attempt: int, error: BaseException) -> Fault:
     """Return why `attempt` failed, from what its ranks wrote in the journal and from Ray.
 
     The rank that failed first is believed: the others fail because it is gone. Raises
@@ -59,7 +59,7 @@ def _from_journal(record: Record) -> Fault:
     return Fault(Failure(verdict, message.rstrip()), worth_another=False)
 
 
-def _lost(error: Exception, records: list[Record], attempt: int) -> Fault:
+def _lost(error: BaseException, records: list[Record], attempt: int) -> Fault:
     """Return the fault of an attempt in which a rank is gone, and could not write why."""
     mine = [r for r in records if r["attempt"] == attempt]
     world = next((r["world_size"] for r in events(mine, "attempt_started")), 0)

@@ -14,7 +14,7 @@ from heliostat.spec import EntrypointSpec, TrainSpec
 
 def run_here(
     job: Job, spec: TrainSpec | EntrypointSpec, attempt: int, *, watch: Callable[[], None]
-) -> Exception | None:
+) -> BaseException | None:
     """Train in the main thread; return what was raised, or None when it finished.
 
     `watch` is called several times a second from a thread beside it.
@@ -34,7 +34,7 @@ def run_here(
     with _watching(watch):
         try:
             train(spec, context, code=job.code)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the user's code may call sys.exit
             return error
     return None
 

@@ -49,7 +49,7 @@ def _spec(job: Job, overrides: Sequence[str]) -> TrainSpec | EntrypointSpec:
     changed = [key for key in after if after[key] != before.get(key) and key not in LIMITS]
     if changed:
         raise InputError.of(
-            f"{changed[0]} cannot be changed on resume: it would be another job",
+            "cannot be changed on resume: it would be another job",
             key=(changed[0],),
             valid="one of " + ", ".join(LIMITS),
         )

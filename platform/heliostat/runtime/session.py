@@ -13,19 +13,27 @@ from pathlib import Path
 from heliostat.runtime.home import home
 from heliostat.spec import InputError, Resources
 
-# Read by Ray Train in the driver and sent to its controller: look after the workers five times a
-# second instead of every two seconds, so that the end of training is seen at once.
-TRAIN = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_METRICS_ENABLED": "0"}
+POLLING = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
+"""Ray Train's controller looks after its workers five times a second instead of every two
+seconds, so that the end of training is seen at once."""
 
 EMBEDDED = {
+    "RAY_AUTH_MODE": "token",
+    # Ray on Linux takes an address that can be reached otherwise; nothing here needs one.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+
+WORKERS = {
+    **POLLING,
     # An actor that watches for preemptions, which this machine has none of, would cost a process
     # of 3 s of a core to start.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # Ray on Linux takes an address that can be reached otherwise; nothing here needs one.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_AUTH_MODE": "token",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray starts a worker for each CPU ahead of time; they do their imports while nobody waits.
+    "RAY_preload_python_modules": "ray.train",
 }
+"""What an embedded Ray's processes inherit, and this one must not have afterwards: Ray Train would
+hand on what it finds set as a runtime environment of its own, for which the workers that were
+started ahead are not the right ones."""
 
 
 def beginning() -> str:
@@ -54,17 +62,16 @@ def ray_session(log: Path) -> Iterator[None]:
 def start(log: Path) -> None:
     """Connect or start, as `ray_session` does; `log`'s folder is there."""
     address = os.environ.get("RAY_ADDRESS")
-    for name, value in TRAIN.items():
+    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
+    for name, value in (POLLING if address else EMBEDDED).items():
         os.environ.setdefault(name, value)
-    if not address:
-        _prepare_embedded()
+    if not address and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file())
     import ray
 
     _log_to(log)
-    try:
-        if address:
-            ray.init(address="auto", configure_logging=False, log_to_driver=False)
-        else:
+    if not address:
+        with _environment(WORKERS):
             ray.init(
                 address="local",
                 _node_ip_address="127.0.0.1",
@@ -72,9 +79,10 @@ def start(log: Path) -> None:
                 configure_logging=False,
                 log_to_driver=False,
             )
+        return
+    try:
+        ray.init(address="auto", configure_logging=False, log_to_driver=False)
     except (ConnectionError, RuntimeError) as error:
-        if not address:
-            raise
         reason = str(error).splitlines()[0]
         raise InputError.of(
             f"no Ray cluster answers at {address}: {reason}", valid="start it or unset RAY_ADDRESS"
@@ -109,13 +117,6 @@ def _check(resources: Resources, have: Mapping[str, float]) -> None:
             )
 
 
-def _prepare_embedded() -> None:
-    for name, value in EMBEDDED.items():
-        os.environ.setdefault(name, value)
-    if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file())
-
-
 def token_file() -> Path:
     """Return the file with this HELIO_HOME's Ray token, readable by its owner alone."""
     path = home() / "ray-token"
@@ -124,6 +125,18 @@ def token_file() -> Path:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the processes that are started meanwhile; the user's own are kept."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _log_to(log: Path) -> None:

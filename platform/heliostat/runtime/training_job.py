@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -47,8 +48,9 @@ def train(job: Job, spec: TrainSpec | EntrypointSpec, *, local: bool, show: Show
         fault = attempts(job, spec, watcher, show)
         if fault is not None:
             status, failure = "FAILED", fault.failure
-    except KeyboardInterrupt:
-        status, failure = "KILLED", Failure("interrupted", "interrupted from the keyboard")
+    except (KeyboardInterrupt, SystemExit):
+        # Ray makes a SystemExit of a SIGTERM, which is how Ray Jobs stop a driver.
+        status, failure = "KILLED", Failure("interrupted", "interrupted")
     except InputError as error:
         if fresh:
             job.discard()
@@ -94,7 +96,10 @@ def _tell(recorded: dict[str, Any], job: Job, show: Show) -> None:
     if "problem" in recorded:
         show(Note(recorded["problem"]))
     elif not recorded.get("complete"):
-        show(Note(f"MLflow does not answer; `helio sync {job.id}` sends it the rest later"))
+        log = job.folder / "logs" / "recorder.log"
+        show(
+            Note(f"MLflow has not got all of it (see {log}); `helio sync {job.id}` sends the rest")
+        )
 
 
 def _recording(local: bool, job: Job) -> Recording | None:
@@ -173,6 +178,8 @@ class _Preflight:
             raise self._error
 
     def _try(self) -> None:
+        # A thread has a priority of its own on Linux: the workers' start comes first.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         from heliostat.training.custom import bound_entrypoint
         from heliostat.training.setup import set_up
 

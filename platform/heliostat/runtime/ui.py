@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ START_SECONDS = 60.0
 
 
 def ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
-    """Serve the MLflow UI until Ctrl-C, and call `opened` with its address once it answers.
+    """Serve the MLflow UI until Ctrl-C or SIGTERM; call `opened` with its address once it answers.
 
     Where MLFLOW_TRACKING_URI is a server, its own address is given and nothing is started.
     """
@@ -33,6 +34,8 @@ def ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
     command += ["--backend-store-uri", uri, "--workers", "1"]
     command += ["--default-artifact-root", artifact_root(home()) or ""]
+    # As Ctrl-C does: else a SIGTERM would leave the server behind, and its port taken.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     log = home() / "ui.log"
     with log.open("ab") as output:
         server = subprocess.Popen(
@@ -54,7 +57,7 @@ def ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
 
 def _pages(address: str) -> str:
     """Return the address of MLflow's pages for training, not those for language models."""
-    return f"{address}/?workflowType=machine_learning"
+    return f"{address.rstrip('/')}/#/experiments?workflowType=machine_learning"
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str, log: str) -> None:

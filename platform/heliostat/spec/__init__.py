@@ -10,7 +10,7 @@ from heliostat.spec.load import Document, load
 from heliostat.spec.nearest import did_you_mean, nearest
 from heliostat.spec.optimizers import Adam, AdamW, Optimizer, Sgd
 from heliostat.spec.parse import Spec, dump, parse
-from heliostat.spec.problems import InputError, Key, Problem, dotted
+from heliostat.spec.problems import InputError, Key, Problem, dotted, together
 from heliostat.spec.registration import Objective, Register
 from heliostat.spec.resources import Resources, Retries
 from heliostat.spec.schedules import Constant, Cosine, OneCycle, Schedule, Step
@@ -60,4 +60,5 @@ __all__ = [
     "nearest",
     "parse",
     "parse_split",
+    "together",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 Key = tuple[str | int, ...]
@@ -45,6 +46,34 @@ class InputError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+Step = Callable[..., AbstractContextManager[None]]
+"""`with step(*prefix):` keeps an InputError met inside, its keys below `prefix`, for later."""
+
+
+@contextmanager
+def together() -> Iterator[Step]:
+    """Give `step`, for checks that do not depend on one another; raise all they found as one.
+
+    with together() as step:
+        with step("data", "train"):
+            …
+        with step():
+            …
+    """
+    problems: list[Problem] = []
+
+    @contextmanager
+    def step(*prefix: str | int) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            problems.extend(error.under(*prefix).problems)
+
+    yield step
+    if problems:
+        raise InputError(problems)
 
 
 def dotted(key: Key) -> str:

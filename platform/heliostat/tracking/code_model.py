@@ -19,6 +19,7 @@ _SCRIPT = '''\
 
 import importlib
 import json
+import operator
 
 import mlflow
 import numpy as np
@@ -31,7 +32,7 @@ class FromCode(mlflow.pyfunc.PythonModel):
         with open(context.artifacts["model"]) as file:
             facts = json.load(file)
         module, _, name = facts["callable"].partition(":")
-        self.model = getattr(importlib.import_module(module), name)(**facts["args"])
+        self.model = operator.attrgetter(name)(importlib.import_module(module))(**facts["args"])
         safetensors.torch.load_model(self.model, context.artifacts["weights"])
         self.model.eval()
 

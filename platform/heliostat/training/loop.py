@@ -16,7 +16,13 @@ from heliostat.training.context import Context
 from heliostat.training.distributed import barrier, wrap
 from heliostat.training.evaluating import autocast, evaluate
 from heliostat.training.losses import DivergedError, LossWindow
-from heliostat.training.optimization import build_optimizer, build_schedule, learning_rate
+from heliostat.training.optimization import (
+    build_optimizer,
+    build_schedule,
+    learning_rate,
+    move_schedule,
+    schedule_position,
+)
 from heliostat.training.pace import Pace
 from heliostat.training.placing import to_device
 from heliostat.training.seeding import seed_step
@@ -165,7 +171,7 @@ def restore(run: Run) -> None:
     run.model.load_state_dict(checkpoint.weights())
     state = checkpoint.state()
     run.optimizer.load_state_dict(state["optimizer"])
-    run.schedule.load_state_dict(state["schedule"])
+    move_schedule(run.schedule, state["schedule"])
     run.progress.step = checkpoint.step
     run.progress.best = state["best"]
     run.progress.selected = state["selected"]
@@ -185,7 +191,7 @@ def save(run: Run, *, objective: float | None = None) -> None:
     run.context.reporter.sync()
     state = {
         "optimizer": run.optimizer.state_dict(),
-        "schedule": run.schedule.state_dict(),
+        "schedule": schedule_position(run.schedule),
         "best": progress.best,
         "selected": progress.selected,
         "losses": losses,

@@ -48,6 +48,20 @@ def build_schedule(
             return LambdaLR(optimizer, lambda step: 1.0)
 
 
+def schedule_position(schedule: LRScheduler) -> dict[str, int]:
+    """Return where the schedule is: its own settings follow from the spec, which may be raised."""
+    return {name: getattr(schedule, name) for name in _POSITION}
+
+
+def move_schedule(schedule: LRScheduler, position: dict[str, int]) -> None:
+    """Put the schedule where another was; the optimizer's state holds the rates themselves."""
+    for name in _POSITION:
+        setattr(schedule, name, position[name])
+
+
+_POSITION = ("last_epoch", "_step_count")
+
+
 def learning_rate(optimizer: Optimizer) -> float:
     """Return the learning rate of the first parameter group."""
     return float(optimizer.param_groups[0]["lr"])

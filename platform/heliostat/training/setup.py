@@ -64,14 +64,25 @@ def set_up(spec: TrainSpec) -> Setup:
     raises, as it is.
     """
     torch.manual_seed(spec.seed)
-    data = open_data(spec.data)
-    task = build_task(spec, data.train.classes)
-    check_objective(spec, task)
-    example, targets = _two_samples(data.train)
-    model = build_model(spec.model, data.train, example, spec.seed)
+    with together() as step:
+        with step():
+            data = open_data(spec.data)
+        with step("task"), _mistakes():
+            tasks.check(spec.task, "classes")
+        with step("model"), _mistakes("args"):
+            models.check(spec.model.name, spec.model.args)
+    with together() as step:
+        with step():
+            task = build_task(spec, data)
+            check_objective(spec, task)
+        with step("data"):
+            check_augment(spec.data.augment, data.train)
+        with step():
+            example, targets = _two_samples(data.train)
+            model = build_model(spec.model, data.train, example, spec.seed)
     initialise_lazy(model, example)
     if spec.model.weights is not None:
-        load_weights(model, Path(spec.model.weights))
+        load_weights(model, spec.model.weights)
     try_out(spec.model.name, model, task, example, targets)
     return Setup(data, task, model, example)
 
@@ -79,29 +90,30 @@ def set_up(spec: TrainSpec) -> Setup:
 def open_data(spec: DataSpec) -> DataSets:
     """Open every split the spec names; report the problems of all of them together."""
     opened: dict[str, Samples] = {}
-    problems: list[Problem] = []
-    for name, source in (("train", spec.train), ("val", spec.val), ("test", spec.test)):
-        if source is None:
-            continue
-        try:
-            opened[name] = _open_split(source, spec)
-        except InputError as error:
-            problems.extend(error.under("data", name).problems)
-    if problems:
-        raise InputError(problems)
+    with together() as step:
+        for name, source in (("train", spec.train), ("val", spec.val), ("test", spec.test)):
+            if source is not None:
+                with step("data", name):
+                    opened[name] = _open_split(source, spec)
     train = opened["train"]
-    for name in opened.keys() - {"train"}:
-        check_shapes(train, opened[name], key=("data", name))
-        opened[name] = align_classes(opened[name], train.classes, key=("data", name))
+    with together() as step:
+        for name in sorted(opened.keys() - {"train"}):
+            with step("data", name):
+                check_shapes(train, opened[name])
+                opened[name] = align_classes(opened[name], train.classes)
     return DataSets(train, opened.get("val"), opened.get("test"))
 
 
-def build_task(spec: TrainSpec, classes: tuple[str, ...]) -> Task:
-    """Return the spec's task over the data's classes."""
-    try:
-        return tasks.build(spec.task, classes=classes)
-    except Mistake as mistake:
-        raise InputError.of(str(mistake), key=("task",)) from mistake
+def build_task(spec: TrainSpec, data: DataSets) -> Task:
+    """Return the spec's task over the data's classes, whose labels a built-in one can take."""
+    with _mistakes("task"):
+        task = tasks.build(spec.task, classes=data.train.classes)
+    if not is_path(spec.task):
+        with together() as step:
+            for name, samples in data.splits().items():
+                with step("data", name):
+                    _check_labels(samples)
+    return task
 
 
 def check_objective(spec: TrainSpec, task: Task) -> None:
@@ -110,38 +122,40 @@ def check_objective(spec: TrainSpec, task: Task) -> None:
         return
     name = spec.objective.metric.removeprefix("val/")
     if name not in task.metrics:
+        # Those of each class (`f1/cat`) would make a long list of it.
+        listed = [f"val/{metric}" for metric in task.metrics if "/" not in metric]
         raise InputError.of(
             f"no evaluation of this task produces {spec.objective.metric}",
             key=("objective", "metric"),
-            valid="one of " + ", ".join(f"val/{metric}" for metric in task.metrics),
+            valid=did_you_mean(spec.objective.metric, listed),
         )
 
 
 def build_model(spec: ModelSpec, train: Samples, example: Tensor, seed: int) -> nn.Module:
     """Return the network for inputs like `example`, its normalisation before it: raw inputs in."""
-    try:
+    with _mistakes("model", "args"):
         net = models.build(
             spec.name,
             spec.args,
             num_classes=len(train.classes) or None,
             in_channels=example.shape[1] if example.ndim == 4 else None,
         )
-    except Mistake as mistake:
-        key = "name" if isinstance(mistake, UnknownName) else "args"
-        raise InputError.of(str(mistake), key=("model", key)) from mistake
-    figures = _statistics(train, seed)
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise InputError.of(f"{spec.name} has no parameter to train", key=("model", "name"))
+    with _under("data", "train"):
+        figures = statistics(train, seed) if train.shape is not None else None
     return pipeline(net, figures.mean, figures.std) if figures else pipeline(net, None, None)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: str) -> None:
     """Load a safetensors file into the model; raise InputError where they do not fit."""
-    key = ("model", "weights")
+    key, valid = ("model", "weights"), "a .safetensors file or models:/name/1"
+    if not Path(path).is_file():
+        raise InputError.of(f"there is no file {path}", key=key, valid=valid)
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError.of(
-            f"cannot read {path}: {error}", key=key, valid="a .safetensors file or models:/name/1"
-        ) from error
+        raise InputError.of(f"cannot read {path}: {error}", key=key, valid=valid) from error
     expected = model.state_dict()
     if not any(name in expected for name in weights):
         # Weights of the bare network, from elsewhere than a heliostat job.
@@ -166,10 +180,8 @@ def try_out(name: str, model: nn.Module, task: Task, inputs: Tensor, targets: An
     with evaluating(model), torch.no_grad():
         if not is_path(name):
             _check_takes(name, model, inputs)
-        try:
+        with _mistakes("model", "args"):
             task.evaluation().update(model, inputs, targets)
-        except Mistake as mistake:
-            raise InputError.of(str(mistake), key=("model", "args")) from mistake
 
 
 def _check_takes(name: str, model: nn.Module, inputs: Tensor) -> None:
@@ -193,12 +205,21 @@ def _open_split(source: Source, spec: DataSpec) -> Samples:
     return open_source(source, image_size=spec.image_size, channels=spec.channels)
 
 
-def _statistics(train: Samples, seed: int) -> Statistics | None:
-    return statistics(train, seed) if train.shape is not None else None
+def _check_labels(samples: Samples) -> None:
+    """Raise InputError where a sample's label is none of the classes."""
+    labels, count = samples.labels, len(samples.classes)
+    wrong = np.flatnonzero((labels < 0) | (labels >= count)) if labels is not None else ()
+    if len(wrong):
+        first = int(wrong[0])
+        raise InputError.of(
+            f"{samples.source(first)} has the label {labels[first]}, and there are {count} classes",
+            valid=f"0 to {count - 1}",
+        )
 
 
 def _two_samples(train: Samples) -> tuple[Tensor, Any]:
-    inputs, targets = train.read(np.array([0, min(1, len(train) - 1)]))
+    with _under("data", "train"):
+        inputs, targets = train.read(np.array([0, min(1, len(train) - 1)]))
     if not isinstance(inputs, Tensor):
         raise InputError.of(
             f"a sample's input is a {type(inputs).__name__}",
@@ -206,3 +227,24 @@ def _two_samples(train: Samples) -> tuple[Tensor, Any]:
             valid="a tensor",
         )
     return inputs, targets
+
+
+@contextmanager
+def _mistakes(*key: str) -> Iterator[None]:
+    """Turn a Mistake met inside into InputError: a wrong argument's at `key`, others at theirs."""
+    try:
+        yield
+    except WrongTargets as mistake:
+        raise InputError.of(str(mistake), key=("data", "train")) from mistake
+    except UnknownName as mistake:
+        raise InputError.of(str(mistake), key=(*key[:-1], "name")) from mistake
+    except Mistake as mistake:
+        raise InputError.of(str(mistake), key=key) from mistake
+
+
+@contextmanager
+def _under(*prefix: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise error.under(*prefix) from error

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from heliostat.vision import confusion, pictures
 from heliostat.vision.gallery import Gallery
-from heliostat.vision.mistakes import WrongValue
+from heliostat.vision.mistakes import WrongTargets, WrongValue
 
 PER_CLASS_LIMIT = 20
 """With more classes than this, figures of each class are a picture and not metrics."""
@@ -42,8 +42,9 @@ class Classification:
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the cross-entropy of each sample, float32 (n,).
 
-        Raises ValueError if the model's output isn't (n, K).
+        Raises ValueError if the model's output isn't (n, K) or the targets aren't in 0..K-1.
         """
+        _check_targets(targets, len(self.classes))
         logits = _logits(model(inputs), len(targets), len(self.classes))
         return functional.cross_entropy(logits.float(), targets.long(), reduction="none")
 
@@ -73,7 +74,7 @@ class ClassificationEvaluation:
         self._seen = torch.zeros((), dtype=torch.int64)
 
     def update(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
-        """Count a batch of n samples. Raises ValueError if the model's output isn't (n, K)."""
+        """Count a batch of n samples; raises ValueError as `Classification.loss` does."""
         logits = _logits(model(inputs), len(targets), len(self._task.classes))
         self.update_outputs(_softmax(logits), targets, inputs)
 
@@ -82,8 +83,10 @@ class ClassificationEvaluation:
     ) -> None:
         """Count a batch by a predictor's outputs, float32 (n, K).
 
-        `inputs` are only for the picture of samples. Raises ValueError for another shape.
+        `inputs` are only for the picture of samples. Raises ValueError for another shape, and
+        for targets that aren't in 0..K-1.
         """
+        _check_targets(targets, len(self._task.classes))
         _check_shape(probabilities, len(targets), len(self._task.classes))
         self._move_to(probabilities.device)
         targets = targets.to(probabilities.device, torch.int64)
@@ -168,6 +171,23 @@ def _logits(output: Any, samples: int, classes: int) -> Tensor:
         raise WrongValue(f"classification needs a tensor of logits, not {type(output).__name__}")
     _check_shape(output, samples, classes)
     return output
+
+
+def _check_targets(targets: Any, classes: int) -> None:
+    if not isinstance(targets, Tensor):
+        kind = type(targets).__name__
+        raise WrongTargets(f"a batch's targets are a {kind}; classification needs whole numbers")
+    if targets.ndim != 1 or targets.is_floating_point():
+        raise WrongTargets(
+            f"a batch's targets are {targets.dtype} of shape {tuple(targets.shape)};"
+            f" classification needs a whole number for each sample"
+        )
+    # Not on a GPU: looking at the values would wait for it at every step.
+    if targets.device.type == "cpu" and len(targets):
+        low, high = (int(end) for end in targets.aminmax())
+        if low < 0 or high >= classes:
+            wrong = low if low < 0 else high
+            raise WrongTargets(f"a target is {wrong}; {classes} classes have 0 to {classes - 1}")
 
 
 def _check_shape(outputs: Tensor, samples: int, classes: int) -> None:

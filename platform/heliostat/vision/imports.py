@@ -16,13 +16,13 @@ def is_path(name: str) -> bool:
 
 
 def load(path: str, what: str) -> Any:
-    """Import and return the callable at `path`; `what` ("model") is for the message.
+    """Import and return the callable at `path`, `package.module:name` or `…:Outer.Inner`; `what` ("model") is for the message.
 
     Raises UnknownName where the path is malformed, there is no such module, or it lacks the name.
     Whatever the module itself raises while it is imported, ImportError included, is left as it is.
     """
     module_name, _, attribute = path.partition(":")
-    if not attribute.isidentifier() or not all(p.isidentifier() for p in module_name.split(".")):
+    if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
         raise UnknownName(f"{what} {path!r} is not of the form package.module:name")
     try:
         module = importlib.import_module(module_name)
@@ -32,13 +32,15 @@ def load(path: str, what: str) -> Any:
         raise UnknownName(
             f"{what} {path}: no module named {error.name!r} beside the spec or installed"
         ) from error
-    if not hasattr(module, attribute):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise UnknownName(
-            f"module {module_name} ({module.__file__}) has no {attribute!r}"
-            + nearest(attribute, public)
-        )
-    found = getattr(module, attribute)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            public = [name for name in dir(found) if not name.startswith("_")]
+            file = getattr(module, "__file__", None) or "built in"
+            raise UnknownName(
+                f"module {module_name} ({file}) has no {attribute!r}{nearest(part, public)}"
+            )
+        found = getattr(found, part)
     if not callable(found):
         raise UnknownName(f"{what} {path} is a {type(found).__name__}, not a class or function")
     return found

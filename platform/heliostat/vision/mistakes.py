@@ -21,3 +21,7 @@ class WrongArguments(Mistake, TypeError):
 
 class WrongValue(Mistake, ValueError):
     """An argument's value doesn't fit the model or the data."""
+
+
+class WrongTargets(Mistake, ValueError):
+    """The data's targets are not what the task learns."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import Parameter
 from typing import Any
 
 from torch import nn
@@ -25,6 +26,15 @@ def names() -> tuple[str, ...]:
     return (*OWN, *torchvision_models.names())
 
 
+def check(name: str, args: Mapping[str, Any]) -> None:
+    """Raise what `build` would for an unknown name or for arguments that the model doesn't take.
+
+    No data is needed for that. Imports the user's module, and raises what that raises.
+    """
+    _, parameters = _found(name, None)
+    arguments.bind(f"model {name}", parameters, args, dict.fromkeys(_OFFERED))
+
+
 def build(
     name: str,
     args: Mapping[str, Any],
@@ -40,44 +50,40 @@ def build(
     Raises UnknownName (a LookupError), WrongArguments (a TypeError) or WrongValue (a ValueError).
     ImportError and whatever else comes out of the user's module is left as it is.
     """
-    _check_classes(name, args, num_classes)
-    offered = {"num_classes": num_classes, "in_channels": in_channels}
-    offered_now = {key: value for key, value in offered.items() if value is not None}
-    if imports.is_path(name):
-        return _users(name, args, offered_now)
-    return _built_in(name, args, offered_now)
+    offered = dict(zip(_OFFERED, (num_classes, in_channels), strict=True))
+    known = {key: value for key, value in offered.items() if value is not None}
+    builder, parameters = _found(name, in_channels)
+    bound = arguments.bind(f"model {name}", parameters, args, known)
+    return _users(name, builder, bound) if imports.is_path(name) else _own(name, builder, bound)
 
 
-def _check_classes(name: str, args: Mapping[str, Any], num_classes: int | None) -> None:
-    given = args.get("num_classes")
-    if isinstance(given, int) and num_classes is not None and given < num_classes:
-        raise WrongValue(
-            f"model {name}: num_classes is {given}, but the data has {num_classes} classes;"
-            f" leave it out to take the data's"
-        )
+_OFFERED = ("num_classes", "in_channels")
 
 
-def _users(name: str, args: Mapping[str, Any], offered: Mapping[str, Any]) -> nn.Module:
-    target = imports.load(name, "model")
-    net = target(**arguments.bind(f"model {name}", arguments.parameters_of(target), args, offered))
+def _found(
+    name: str, in_channels: int | None
+) -> tuple[Callable[..., Any], Sequence[Parameter] | None]:
+    """Return what makes the model, and what a spec can give it."""
+    if imports.is_path(name) or name in OWN:
+        builder = OWN[name] if name in OWN else imports.load(name, "model")
+        return builder, arguments.parameters_of(builder)
+    if name in torchvision_models.names():
+        builder = partial(torchvision_models.build, name, in_channels)
+        return builder, torchvision_models.parameters(name)
+    raise UnknownName(
+        f"no model {name!r}{imports.nearest(name, names())}; valid: {', '.join(OWN)},"
+        f" a torchvision classifier, or package.module:callable of your own"
+    )
+
+
+def _users(name: str, builder: Callable[..., Any], bound: Mapping[str, Any]) -> nn.Module:
+    net = builder(**bound)
     if not isinstance(net, nn.Module):
         raise WrongValue(f"model {name} gave a {type(net).__name__}, not a torch.nn.Module")
     return net
 
 
-def _built_in(name: str, args: Mapping[str, Any], offered: Mapping[str, Any]) -> nn.Module:
-    builder: Callable[..., nn.Module]
-    if name in OWN:
-        builder, parameters = OWN[name], arguments.parameters_of(OWN[name])
-    elif name in torchvision_models.names():
-        builder = partial(torchvision_models.build, name, offered.get("in_channels"))
-        parameters = torchvision_models.parameters(name)
-    else:
-        raise UnknownName(
-            f"no model {name!r}{imports.nearest(name, names())}; valid: {', '.join(OWN)},"
-            f" a torchvision classifier, or package.module:callable of your own"
-        )
-    bound = arguments.bind(f"model {name}", parameters, args, offered)
+def _own(name: str, builder: Callable[..., nn.Module], bound: Mapping[str, Any]) -> nn.Module:
     try:
         return builder(**bound)
     except _REFUSALS as refusal:

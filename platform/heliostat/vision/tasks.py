@@ -18,6 +18,11 @@ def names() -> tuple[str, ...]:
     return tuple(BUILT_IN)
 
 
+def check(name: str, *offered: str) -> None:
+    """Raise what `build` would for an unknown name, or a constructor that needs more."""
+    _bound(name, dict.fromkeys(offered))
+
+
 def build(name: str, **offered: Any) -> Task:
     """Return the task `name`: one of `names()`, or `package.module:Class`.
 
@@ -26,6 +31,13 @@ def build(name: str, **offered: Any) -> Task:
     Raises UnknownName (a LookupError), or WrongArguments (a TypeError) where the constructor
     needs more than is offered. What the user's own code raises is left as it is.
     """
+    factory, bound = _bound(name, offered)
+    task: Task = factory(**bound)
+    return task
+
+
+def _bound(name: str, offered: Mapping[str, Any]) -> tuple[Callable[..., Task], dict[str, Any]]:
+    """Return what makes the task, and what it is given."""
     if imports.is_path(name):
         factory = imports.load(name, "task")
     elif name in BUILT_IN:
@@ -35,6 +47,4 @@ def build(name: str, **offered: Any) -> Task:
             f"no task {name!r}{imports.nearest(name, names())}; valid: {', '.join(names())},"
             f" or package.module:Class of your own"
         )
-    bound = arguments.bind(f"task {name}", arguments.parameters_of(factory), {}, offered)
-    task: Task = factory(**bound)
-    return task
+    return factory, arguments.bind(f"task {name}", arguments.parameters_of(factory), {}, offered)
