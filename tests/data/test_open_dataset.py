@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from heliostat.data import TrainBatches, evaluation_batches, open_source
+from heliostat.data import TrainBatches, check_augment, evaluation_batches, open_source
 from heliostat.spec.augmentations import HorizontalFlip
 from heliostat.spec.problems import InputError
 from heliostat.spec.sources import Source
@@ -136,4 +136,4 @@ def test_augmentation_of_what_is_not_an_image_is_refused(module: str) -> None:
     words = open_source(noise(module, "Words", size=4))
     assert words.read(np.arange(2))[0]["words"].tolist() == [[0], [1]]
     with pytest.raises(InputError, match="^augment: augmentation needs images"):
-        TrainBatches(words, batch_size=2, seed=0, rank=0, world_size=1, augment=(HorizontalFlip(),))
+        check_augment((HorizontalFlip(),), words)

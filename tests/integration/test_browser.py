@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +42,7 @@ def address(helio: Helio) -> Iterator[str]:
     yield str(json.loads(document + "}")["url"])
     process.terminate()
     process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 128 + signal.SIGTERM
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 

@@ -112,7 +112,9 @@ def test_equal_probabilities_are_no_success() -> None:
 
 def test_a_diverged_model_has_no_loss() -> None:
     evaluation = Classification(["a", "b"]).evaluation()
-    evaluation.update(nn.Identity(), torch.full((4, 2), torch.nan), torch.zeros(4))
+    evaluation.update(
+        nn.Identity(), torch.full((4, 2), torch.nan), torch.zeros(4, dtype=torch.int64)
+    )
     assert np.isnan(evaluation.compute()["loss"])
 
 
@@ -124,7 +126,7 @@ def test_a_model_whose_output_is_not_logits_of_the_classes_is_refused(output: ob
 
     task = Classification([f"c{k}" for k in range(10)])
     with pytest.raises(ValueError, match="classification"):
-        task.loss(Wrong(), torch.rand(4, 1, 2, 2), torch.zeros(4))
+        task.loss(Wrong(), torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64))
 
 
 def test_labels_of_metrics_are_names_that_mlflow_takes_and_all_different() -> None:

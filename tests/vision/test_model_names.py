@@ -74,7 +74,6 @@ def test_an_argument_that_the_model_does_not_take_is_named_with_those_it_takes()
         ("resnet9", {"width": -1}),
         ("resnet9", {"width": "wide"}),
         ("cnn_small", {"num_classes": 0}),
-        ("cnn_small", {"num_classes": 9}),
         ("resnet18", {"groups": 2}),
         ("vit_b_32", {"image_size": 33}),
         ("swin_t", {"stochastic_depth_prob": 0.5}),

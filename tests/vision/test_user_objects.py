@@ -107,9 +107,27 @@ def test_what_is_no_module_or_no_callable_is_refused(write: Write) -> None:
         models.build("users_own:depth", {})
 
 
-def test_too_few_classes_for_the_data_are_refused() -> None:
-    with pytest.raises(ValueError, match="num_classes is 3, but the data has 10 classes"):
-        models.build("cnn_small", {"num_classes": 3}, num_classes=10, in_channels=1)
+def test_a_name_may_be_one_inside_a_class(write: Write) -> None:
+    write("""
+        from torch import nn
+        class Nets:
+            class Small(nn.Identity): ...
+    """)
+    assert type(models.build("users_own:Nets.Small", {})).__qualname__ == "Nets.Small"
+    with pytest.raises(LookupError, match=r"users_own.*has no 'Nets.Smal'; nearest: Small"):
+        models.build("users_own:Nets.Smal", {})
+
+
+def test_names_and_arguments_can_be_checked_before_there_is_data(write: Write) -> None:
+    write("def net(num_classes, depth): raise SystemExit('ran')")
+    models.check("users_own:net", {"depth": 2})
+    with pytest.raises(TypeError, match="needs the argument 'depth'"):
+        models.check("users_own:net", {})
+    with pytest.raises(LookupError, match="no model 'resnt9'; nearest: resnet9"):
+        models.check("resnt9", {})
+    tasks.check("classification", "classes")
+    with pytest.raises(LookupError, match="no task 'detektion'"):
+        tasks.check("detektion", "classes")
 
 
 def test_a_task_of_the_user_s_own_gets_the_classes_only_if_it_names_them(write: Write) -> None:

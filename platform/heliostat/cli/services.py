@@ -143,6 +143,10 @@ def _ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
 
 def _runs(experiment: str | None) -> Sequence[DataclassInstance]:
     with _tracking() as uri:
+        from heliostat.tracking.server import is_unused
+
+        if is_unused(uri):
+            return ()
         from heliostat.runtime.settling import settle_dead
         from heliostat.tracking.listing import list_runs
 
@@ -153,6 +157,10 @@ def _runs(experiment: str | None) -> Sequence[DataclassInstance]:
 
 def _models() -> Sequence[DataclassInstance]:
     with _tracking() as uri:
+        from heliostat.tracking.server import is_unused
+
+        if is_unused(uri):
+            return ()
         from heliostat.tracking.models import list_models
 
         return list_models(uri)
@@ -160,6 +168,11 @@ def _models() -> Sequence[DataclassInstance]:
 
 def _promote(name: str, version: int, alias: str) -> int | None:
     with _tracking() as uri:
+        from heliostat.spec.problems import InputError
+        from heliostat.tracking.server import is_unused
+
+        if is_unused(uri):
+            raise InputError.of(f"no registered model is named {name!r}", valid="there is none")
         from heliostat.tracking.registry import promote
 
         return promote(uri, name, version, alias)

@@ -1,6 +1,6 @@
 """What a job reads: files of the field's formats become deterministic samples and batches."""
 
-from heliostat.data.augment import is_images
+from heliostat.data.augment import check_augment, is_images
 from heliostat.data.batches import Batch, Batches, TrainBatches, evaluation_batches
 from heliostat.data.classes import align_classes, check_shapes
 from heliostat.data.open import open_source
@@ -14,6 +14,7 @@ __all__ = [
     "Statistics",
     "TrainBatches",
     "align_classes",
+    "check_augment",
     "check_shapes",
     "evaluation_batches",
     "is_images",

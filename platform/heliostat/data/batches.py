@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heliostat.data.augment import augment, check_augment
+from heliostat.data.augment import augment
 from heliostat.data.order import epoch_order, rank_slice
 from heliostat.data.prefetch import prefetch
 from heliostat.data.samples import Indices, Samples
@@ -54,9 +54,8 @@ class TrainBatches:
     ) -> None:
         """Take `batch_size` as the global batch's, over all ranks.
 
-        Raises InputError if `augment` is not empty and the samples are not images.
+        `augment` is what `check_augment` allows for the samples.
         """
-        check_augment(augment, samples)
         self._samples = samples
         self._batch_size = batch_size
         self._seed = seed

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from heliostat.data.decode import Encoded, decode, header
 from heliostat.data.fingerprint import fingerprint
+from heliostat.data.paths import one_line
 from heliostat.data.samples import Indices, Labels, Pixels, Shape
 from heliostat.spec.problems import InputError
 
@@ -171,8 +172,10 @@ def open_images(
 
 
 def unreadable(name: str, error: Exception) -> InputError:
-    """Return the InputError of an image that cannot be read."""
-    return InputError.of(f"{name}: cannot be read as an image: {error}", key=("uri",))
+    """Return the InputError of an image that cannot be read; it may come up in mid-training."""
+    # Pillow names the file as well: once is enough.
+    reason = one_line(error).removesuffix(f" {name!r}")
+    return InputError.of(f"{name} cannot be read as an image: {reason}")
 
 
 _KEEP_BYTES = 512 * 2**20

@@ -18,6 +18,7 @@ from torch.utils.data import default_collate, default_convert
 
 from heliostat.data import counter
 from heliostat.data.fingerprint import fingerprint
+from heliostat.data.paths import one_line
 from heliostat.data.samples import Indices, Labels
 from heliostat.spec.problems import InputError
 
@@ -69,13 +70,15 @@ class UserDataset:
     def read(self, indices: Indices, key: tuple[int, int] = (0, 0)) -> tuple[Any, Any]:
         """Return what `default_collate` makes of the items; the user's exceptions come as raised.
 
-        Raises TypeError for an item that is not (input, target), where labels are needed.
+        Raises InputError for items that make no batch, and for one that is not (input, target)
+        where labels are needed.
         """
         with _own_draws():
             items = [self._item(index, seed) for index, seed in _seeds(indices, key)]
-        collate: Callable[[list[Any]], Any] = default_collate
-        inputs = collate([value for value, _ in items])
-        return inputs, collate([target for _, target in items]) if self._labelled else None
+        inputs = self._collated("inputs", [value for value, _ in items], indices)
+        if not self._labelled:
+            return inputs, None
+        return inputs, self._collated("targets", [target for _, target in items], indices)
 
     def read_each(self, indices: Indices) -> list[Tensor | Exception]:
         """Return each item's input as a tensor, or the exception that the item raised."""
@@ -99,6 +102,20 @@ class UserDataset:
             self.uri, self._args, self._dataset, self._chosen[chosen], labelled=self._labelled
         )
 
+    def _collated(self, what: str, values: list[Any], indices: Indices) -> Any:
+        collate: Callable[[list[Any]], Any] = default_collate
+        try:
+            return collate(values)
+        except (TypeError, RuntimeError, ValueError, KeyError) as error:
+            kinds = [_kind(value) for value in values]
+            other = next((i for i, kind in enumerate(kinds) if kind != kinds[0]), 0)
+            first, odd = self.source(int(indices[0])), self.source(int(indices[other]))
+            detail = f", {odd} has {kinds[other]}" if other else f" ({one_line(error)})"
+            raise InputError.of(
+                f"the {what} make no batch: {first} has {kinds[0]}{detail}",
+                valid="tensors of one shape, or what torch's default_collate takes",
+            ) from error
+
     def _item(self, index: int, seed: int) -> tuple[Any, Any]:
         random.seed(seed)
         np.random.seed(seed & 0xFFFFFFFF)
@@ -107,8 +124,9 @@ class UserDataset:
         if isinstance(item, tuple | list) and len(item) == 2:
             return item[0], item[1]
         if self._labelled:
-            kind = type(item).__name__
-            raise TypeError(f"{self.source(index)} gave a {kind}, not (input, target)")
+            raise InputError.of(
+                f"{self.source(index)} gave {_kind(item)}", valid="a pair (input, target)"
+            )
         return item, None
 
 
@@ -134,6 +152,13 @@ def open_dataset(path: str, args: Mapping[str, Any], *, labelled: bool) -> UserD
 
 
 _ITEM = 0x17E3
+
+
+def _kind(value: Any) -> str:
+    """Return what a value is, in a few words."""
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{value.dtype} of shape {tuple(value.shape)}"
+    return f"the type {type(value).__name__}"
 
 
 def _resolved(path: str) -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from heliostat.data import Samples
-from heliostat.runtime import environment
 from heliostat.runtime.batch_worker import BatchWorker, open_for
 from heliostat.runtime.events import Event, Note, Phase, Progress
 from heliostat.runtime.fan_out import Range, in_process, over_actors
@@ -18,12 +17,14 @@ from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
 from heliostat.runtime.outcome import Failure, Outcome, Status
 from heliostat.runtime.predictions import check_output, schema, writing
+from heliostat.runtime.preparing import check_surroundings
 from heliostat.runtime.recording import Recording
 from heliostat.runtime.registered_model import LocalModel, fetch_model
-from heliostat.runtime.session import beginning, check_machine, check_resources, ray_session
+from heliostat.runtime.session import beginning, check_resources, ray_session
 from heliostat.runtime.training_job import conclude
-from heliostat.spec import Document, EvaluateSpec, InputError, PredictSpec
-from heliostat.tracking.server import ping, tracking_uri
+from heliostat.runtime.worker import make_importable
+from heliostat.spec import Document, EvaluateSpec, InputError, PredictSpec, together
+from heliostat.tracking.server import tracking_uri
 from heliostat.training.process import user_traceback, verdict
 from heliostat.training.reporter import Reporter
 from heliostat.training.storage import RESULT, write_json
@@ -40,22 +41,12 @@ def run_batch(document: Document, *, local: bool, show: Show) -> Outcome:
     began = time.monotonic()
     spec = document.spec
     assert isinstance(spec, PredictSpec | EvaluateSpec)
-    uri = tracking_uri(home())
-    ping(uri)
-    output = check_output(spec.output) if isinstance(spec, PredictSpec) else None
+    check_surroundings(spec, document.folder, local=local)
+    make_importable(str(document.folder))
     show(Phase("fetching the model"))
-    model = fetch_model(spec.model)
-    show(Phase("opening the data"))
-    samples = open_for(model, spec)
-    if isinstance(spec, EvaluateSpec) and not model.classes:
-        raise InputError.of(
-            f"{model.uri} has no classes to evaluate", key=("model",), valid="a classifier"
-        )
-    environment.check(spec.env)
-    if not local:
-        check_machine(spec.resources)
+    model, samples, output = open_batch(spec)
     job = Job.create(document)
-    recording = Recording(job, uri)
+    recording = Recording(job, tracking_uri(home()))
     batch = _Batch(job, spec, model, samples, show, local)
     status: Status = "FINISHED"
     failure = None
@@ -67,8 +58,33 @@ def run_batch(document: Document, *, local: bool, show: Show) -> Outcome:
     except (KeyboardInterrupt, SystemExit):
         status, failure = "KILLED", Failure("interrupted", "interrupted")
     except Exception as error:
+        if isinstance(error, InputError) and not recording.begun:
+            job.discard()
+            raise
         status, failure = "FAILED", _failure(error)
     return conclude(job, status, failure, recording, show, began)
+
+
+def open_batch(spec: PredictSpec | EvaluateSpec) -> tuple[LocalModel, Samples, Path | None]:
+    """Return the model, the opened source and, of a prediction, the output's path.
+
+    Raises InputError for all of them that cannot be had.
+    """
+    model: LocalModel | None = None
+    output = None
+    with together() as step:
+        with step():
+            output = check_output(spec.output) if isinstance(spec, PredictSpec) else None
+        with step():
+            model = fetch_model(spec.model)
+            if isinstance(spec, EvaluateSpec) and not model.classes:
+                raise InputError.of(
+                    f"{model.uri} has no classes to evaluate", key=("model",), valid="a classifier"
+                )
+        with step():
+            samples = open_for(model, spec)
+    assert model is not None
+    return model, samples, output
 
 
 @dataclass(frozen=True)
@@ -82,13 +98,17 @@ class _Batch:
     show: Show
     local: bool
 
-    def session(self) -> Any:
-        """Return the Ray that the workers run on; nothing for a job in this process."""
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Give a Ray that has room for the workers; nothing for a job in this process."""
         if self.local:
-            return nullcontext()
+            yield
+            return
         self.show(Note(f"job {self.job.id}: logs in {self.job.folder / 'logs'}"))
         self.show(Phase(beginning()))
-        return ray_session(self.job.folder / "logs" / "ray.log")
+        with ray_session(self.job.folder / "logs" / "ray.log"):
+            check_resources(self.spec.resources)
+            yield
 
     def results(self, method: str) -> Iterator[Any]:
         """Yield what the workers make of each range of rows, in order, and tell the progress."""
@@ -111,7 +131,6 @@ class _Batch:
         args = (self.model, self.spec, str(self.job.code))
         if self.local:
             return in_process(ranges, lambda: BatchWorker(*args), method)
-        check_resources(self.spec.resources)
         self.show(Phase("starting workers"))
         return over_actors(ranges, args, method, self.spec.resources)
 
@@ -185,4 +204,6 @@ def _failure(error: Exception) -> Failure:
     # What an actor raised comes wrapped, with the worker's own exception as its cause.
     cause = getattr(error, "cause", None) or error
     kind = verdict(cause)
+    if kind == "input":  # an image that cannot be read, met on the way
+        kind = "data"
     return Failure(kind, user_traceback(cause) if kind == "user_code" else str(cause).strip())

@@ -79,8 +79,10 @@ class BatchWorker:
 COLUMNS = ("source", "label", "probability", "probabilities", "error")
 
 
-def open_for(model: LocalModel, spec: PredictSpec | EvaluateSpec) -> Samples:
+def open_for(model: LocalModel | None, spec: PredictSpec | EvaluateSpec) -> Samples:
     """Open the spec's source as the model takes it: images in its size and channels.
+
+    Without a model, which is only to see what else is wrong, as the source gives them.
 
     Raises InputError, at the source's key, where that cannot be.
     """
@@ -88,10 +90,10 @@ def open_for(model: LocalModel, spec: PredictSpec | EvaluateSpec) -> Samples:
 
     labelled = isinstance(spec, EvaluateSpec)
     key, source = ("data", spec.data) if isinstance(spec, EvaluateSpec) else ("input", spec.input)
-    shape = model.images if source.dataset is None else None
+    shape = model.images if model and source.dataset is None else None
     channels, size = (shape[0], shape[1:]) if shape else (None, None)
     try:
         samples = open_source(source, image_size=size, channels=channels, labelled=labelled)
-        return align_classes(samples, model.classes) if labelled else samples
+        return align_classes(samples, model.classes) if model and labelled else samples
     except InputError as error:
         raise error.under(key) from error

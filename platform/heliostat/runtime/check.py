@@ -6,9 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from heliostat.runtime import environment
 from heliostat.runtime.home import home
-from heliostat.runtime.registered_model import fetch_model, with_local_weights
+from heliostat.runtime.preparing import check_surroundings
+from heliostat.runtime.registered_model import with_local_weights, without_weights
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import (
     Document,
@@ -18,9 +18,12 @@ from heliostat.spec import (
     PredictSpec,
     Problem,
     Resources,
+    Spec,
     TrainSpec,
+    TuneSpec,
+    together,
 )
-from heliostat.tracking.server import artifact_root, ping, tracking_uri
+from heliostat.tracking.server import artifact_root, tracking_uri
 
 
 def check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
@@ -30,49 +33,54 @@ def check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
     is the user's own code, the message is their traceback.
     """
     make_importable(str(document.folder))
+    spec = document.spec
     try:
-        ping(tracking_uri(home()))
-        environment.check(getattr(document.spec, "env", {}))
-        _check_kind(document, deep)
+        with together() as step:
+            with step():
+                about = spec.train if isinstance(spec, TuneSpec) else spec
+                check_surroundings(about, document.folder, local=True)
+            with step():
+                _check_kind(spec, deep)
         if deep:
             _write_to_tracking()
     except InputError as error:
         raise document.locate(error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # the user's code may call sys.exit
         from heliostat.training.process import user_traceback
 
         problem = InputError.of(f"it fails when it is tried:\n{user_traceback(error).rstrip()}")
         raise document.locate(problem) from error
-    warnings = _resources(getattr(document.spec, "resources", None))
+    warnings = _resources(getattr(spec, "resources", None))
     return document.locate(InputError(warnings)).problems if warnings else ()
 
 
-def _check_kind(document: Document, deep: bool) -> None:
-    spec = document.spec
+def _check_kind(spec: Spec, deep: bool) -> None:
+    """Build what the spec names. The imports take seconds, so each kind does its own."""
     if isinstance(spec, TrainSpec):
-        from heliostat.training.setup import set_up
-        from heliostat.training.trial import try_one_batch
-
-        spec = with_local_weights(spec)
-        setup = set_up(spec)
-        if deep:
-            with tempfile.TemporaryDirectory(prefix="helio-check-") as folder:
-                try_one_batch(spec, setup, Path(folder))
+        _check_training(spec, deep)
     elif isinstance(spec, EntrypointSpec):
-        from heliostat.training.custom import bound_entrypoint
+        from heliostat.training.custom import set_up_own
 
-        bound_entrypoint(spec)
+        set_up_own(spec)
     elif isinstance(spec, PredictSpec | EvaluateSpec):
-        _check_batch(spec)
+        from heliostat.runtime.batch_job import open_batch
+
+        open_batch(spec)
 
 
-def _check_batch(spec: PredictSpec | EvaluateSpec) -> None:
-    from heliostat.runtime.batch_worker import open_for
-    from heliostat.runtime.predictions import check_output
+def _check_training(spec: TrainSpec, deep: bool) -> None:
+    from heliostat.training.setup import set_up
+    from heliostat.training.trial import try_one_batch
 
-    if isinstance(spec, PredictSpec):
-        check_output(spec.output)
-    open_for(fetch_model(spec.model), spec)
+    ready = without_weights(spec)
+    with together() as step:
+        with step():
+            ready = with_local_weights(spec)
+        with step():
+            setup = set_up(ready)
+    if deep:
+        with tempfile.TemporaryDirectory(prefix="helio-check-") as folder:
+            try_one_batch(ready, setup, Path(folder))
 
 
 def _write_to_tracking() -> None:

@@ -68,6 +68,19 @@ def _lost(error: BaseException, records: list[Record], attempt: int) -> Fault:
     if any("OutOfMemory" in f"{type(f).__name__} {f}" for f in failures.values()):
         message = "a worker was killed because its machine ran out of memory"
         return Fault(Failure("out_of_memory", message), worth_another=True)
+    for rank, failure in sorted(failures.items()):
+        if _is_ours(failure):
+            message = f"on rank {rank}:\n{str(failure).strip()}"
+            return Fault(Failure("internal", message), worth_another=False)
     who = f"the worker of rank {', '.join(map(str, sorted(silent)))}" if silent else "a worker"
     message = f"{who} was lost (it was killed, or its machine went away)"
     return Fault(Failure("worker_lost", message), worth_another=True)
+
+
+def _is_ours(failure: Exception) -> bool:
+    """Whether a worker raised it before its journal was open: heliostat could not start there.
+
+    A rank that did open it raises TrainingFailed; one whose peers do not come raises a `Dist…`.
+    """
+    raised = type(failure).__name__ == "UserExceptionWithTraceback"
+    return raised and not any(name in str(failure) for name in ("TrainingFailed", "torch.Dist"))

@@ -35,22 +35,29 @@ class Job:
     def create(cls, document: Document, *, local: bool = False) -> Job:
         """Make the folder of a new job, under the id that a submission gave it, if one did."""
         job = cls.named(os.environ.get("HELIO_JOB_ID") or new_id(document.spec.name))
-        job.folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(job.folder / "spec.yaml", document.text.encode())
-        write_json(job.folder / "resolved.json", specs.dump(document.spec))
-        write_json(
-            job.folder / "job.json",
-            {
-                "id": job.id,
-                "name": document.spec.name,
-                "kind": document.spec.kind,
-                "file": str(document.path),
-                "code": str(document.folder),
-                "created": time.time(),
-                "command": sys.argv,
-                "local": local,
-            },
-        )
+        facts = {
+            "id": job.id,
+            "name": document.spec.name,
+            "kind": document.spec.kind,
+            "file": str(document.path),
+            "code": str(document.folder),
+            "created": time.time(),
+            "command": sys.argv,
+            "local": local,
+        }
+        fresh = not job.folder.exists()
+        try:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(job.folder / "spec.yaml", document.text.encode())
+            write_json(job.folder / "resolved.json", specs.dump(document.spec))
+            write_json(job.folder / "job.json", facts)
+        except OSError as error:
+            if fresh:
+                job.discard()
+            raise InputError.of(
+                f"{job.folder} cannot be written: {error.strerror}",
+                valid="HELIO_HOME with room for a job",
+            ) from error
         return job
 
     @classmethod

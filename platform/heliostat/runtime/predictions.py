@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pyarrow as pa
@@ -58,10 +59,13 @@ def check_output(output: str) -> Path:
         raise InputError.of(f"{output} cannot be written to", key=("output",), valid="a path")
     if path.exists():
         raise InputError.of(f"{path} exists already", key=("output",), valid="another path")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=there):
+            return path
     except OSError as error:
         raise InputError.of(
-            f"{path.parent} cannot be made: {error.strerror}", key=("output",), valid="another path"
+            f"{path} cannot be written ({there}: {error.strerror})",
+            key=("output",),
+            valid="another path",
         ) from error
-    return path

@@ -24,6 +24,11 @@ class Recording:
         self._uri = uri
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the recorder was started."""
+        return self._process is not None
+
     def begin(self) -> None:
         """Start the recorder, if it was not started."""
         if self._process is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from heliostat.runtime.home import home
 from heliostat.spec import InputError, ModelSpec, TrainSpec
-from heliostat.tracking.server import tracking_uri
+from heliostat.tracking.server import TrackingAway, is_unused, tracking_uri
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,19 @@ def fetch_model(model: str, *, key: str = "model") -> LocalModel:
 
     Raises InputError, at `key`, where there is no such model or it is not one of heliostat's.
     """
+    uri, at = tracking_uri(home()), tuple(key.split("."))
+    if is_unused(uri):
+        raise InputError.of(f"there is no registered model {model}", key=at, valid="there is none")
     from heliostat.tracking.models import download, resolve
 
-    uri = tracking_uri(home())
     try:
         resolved = resolve(uri, model)
         # The logged model's id and not the version: another server counts from 1 too.
         folder = download(uri, resolved, home() / "cache" / "models" / resolved.model_id)
     except InputError as error:
-        raise error.under(*key.split(".")) from error
+        raise error.under(*at) from error
+    except TrackingAway as away:
+        raise InputError.of(str(away), key=at, valid="try again when it answers") from away
     facts = _facts(folder, resolved.uri)
     return LocalModel(
         uri=resolved.uri,
@@ -72,7 +76,16 @@ def with_local_weights(spec: TrainSpec) -> TrainSpec:
     from heliostat.tracking.models import weights_file
 
     folder = Path(fetch_model(weights, key="model.weights").folder)
-    model: ModelSpec = spec.model.model_copy(update={"weights": str(weights_file(folder))})
+    return _with_weights(spec, str(weights_file(folder)))
+
+
+def without_weights(spec: TrainSpec) -> TrainSpec:
+    """Return the spec with a model that begins anew."""
+    return _with_weights(spec, None)
+
+
+def _with_weights(spec: TrainSpec, weights: str | None) -> TrainSpec:
+    model: ModelSpec = spec.model.model_copy(update={"weights": weights})
     return spec.model_copy(update={"model": model})
 
 

@@ -29,11 +29,14 @@ def resume(job_id: str, overrides: Sequence[str], *, show: Callable[[Event], Non
         raise InputError.of(
             f"job {job_id} is finished", valid="raise a limit to go on: --set epochs=…"
         )
-    job.reopen(spec)
-    show(Note(f"resuming {job_id}"))
+    from heliostat.runtime.preparing import prepare
     from heliostat.runtime.training_job import train
 
-    return train(job, spec, local=bool(job.facts.get("local")), show=show)
+    local = bool(job.facts.get("local"))
+    ready = prepare(spec, job.code, local=local)
+    job.reopen(spec)
+    show(Note(f"resuming {job_id}"))
+    return train(job, ready, local=local, show=show)
 
 
 def _spec(job: Job, overrides: Sequence[str]) -> TrainSpec | EntrypointSpec:

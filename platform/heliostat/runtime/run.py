@@ -48,7 +48,9 @@ def _run_here(document: Document, *, local: bool, show: Callable[[Event], None])
         from heliostat.runtime.batch_job import run_batch
 
         return run_batch(document, local=local, show=show)
+    from heliostat.runtime.preparing import prepare
     from heliostat.runtime.training_job import train
 
     assert isinstance(spec, TrainSpec | EntrypointSpec)
+    spec = prepare(spec, document.folder, local=local)
     return train(Job.create(document, local=local), spec, local=local, show=show)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 import time
@@ -10,19 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from heliostat.runtime import environment
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.failures import Fault, explain, next_attempt
 from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
 from heliostat.runtime.local_training import run_here
 from heliostat.runtime.outcome import Failure, Outcome, Status
+from heliostat.runtime.preparing import records_in_mlflow
 from heliostat.runtime.recording import Recording
-from heliostat.runtime.registered_model import with_local_weights
 from heliostat.runtime.watching import Watcher
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
-from heliostat.tracking.server import ping, tracking_uri
+from heliostat.tracking.server import tracking_uri
 from heliostat.training.storage import RESULT, read_json
 
 Show = Callable[[Event], None]
@@ -31,13 +29,11 @@ Show = Callable[[Event], None]
 def train(job: Job, spec: TrainSpec | EntrypointSpec, *, local: bool, show: Show) -> Outcome:
     """Train `job` to its end under Ray, or with `local` in this very process.
 
-    Raises InputError where the input was wrong; a job that never began leaves nothing behind.
+    `spec` is as `prepare` returned it. Raises InputError where the input was wrong; a job that
+    never began leaves nothing behind.
     """
     began = time.monotonic()
-    environment.check(spec.env)
-    if isinstance(spec, TrainSpec):
-        spec = with_local_weights(spec)
-    recording = _recording(local, job)
+    recording = Recording(job, tracking_uri(home())) if records_in_mlflow(local) else None
     fresh = next_attempt(job) == 1
     job.claim()
     watcher = Watcher(job, show, began=recording.begin if recording else lambda: None)
@@ -102,15 +98,6 @@ def _tell(recorded: dict[str, Any], job: Job, show: Show) -> None:
         )
 
 
-def _recording(local: bool, job: Job) -> Recording | None:
-    """Return the recorder; None where a local job has no mlflow: its journal is the record."""
-    if local and importlib.util.find_spec("mlflow") is None:
-        return None
-    uri = tracking_uri(home())
-    ping(uri)
-    return Recording(job, uri)
-
-
 def _local_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
@@ -124,9 +111,8 @@ def _local_attempts(
 def _ray_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
-    from heliostat.runtime.session import beginning, check_machine, check_resources, ray_session
+    from heliostat.runtime.session import beginning, check_resources, ray_session
 
-    check_machine(spec.resources)
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
     show(Phase(beginning()))
     trial = _Preflight(spec, job.code)
@@ -180,14 +166,14 @@ class _Preflight:
     def _try(self) -> None:
         # A thread has a priority of its own on Linux: the workers' start comes first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        from heliostat.training.custom import bound_entrypoint
+        from heliostat.training.custom import set_up_own
         from heliostat.training.setup import set_up
 
         try:
             if isinstance(self._spec, TrainSpec):
                 set_up(self._spec)
             else:
-                bound_entrypoint(self._spec)
+                set_up_own(self._spec)
         except InputError as error:
             self._error = error
         except Exception:

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 
 from heliostat.runtime.home import home
 from heliostat.spec import InputError
@@ -34,8 +35,6 @@ def ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
     command += ["--backend-store-uri", uri, "--workers", "1"]
     command += ["--default-artifact-root", artifact_root(home()) or ""]
-    # As Ctrl-C does: else a SIGTERM would leave the server behind, and its port taken.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     log = home() / "ui.log"
     with log.open("ab") as output:
         server = subprocess.Popen(
@@ -45,13 +44,17 @@ def ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
             stdin=subprocess.DEVNULL,
             # The runner of GenAI jobs, which nothing here asks for, takes 3 s to start.
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            start_new_session=True,
         )
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         _wait_until_it_answers(server, address, str(log))
         opened(_pages(address))
         server.wait()
     finally:
-        server.terminate()
+        # The server is a process with children; all of them end, however this one does.
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait()
 
 

@@ -6,12 +6,15 @@ import os
 import socket
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from heliostat.spec.problems import InputError
 
 ANSWER_SECONDS = 3.0
+_FORMS = "MLFLOW_TRACKING_URI to sqlite:////path/mlflow.db or http://host:port"
+_DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _UNSET = "start it or unset MLFLOW_TRACKING_URI"
 _PROBES = ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
 
@@ -23,6 +26,12 @@ class TrackingAway(Exception):
 def tracking_uri(home: Path) -> str:
     """Return MLFLOW_TRACKING_URI, else the embedded store: `mlflow.db` in the folder `home`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute()}/mlflow.db"
+
+
+def is_unused(uri: str) -> bool:
+    """Whether the store is an SQLite file that nobody has made yet, which takes MLflow 10 s."""
+    file = _sqlite_file(uri)
+    return file is not None and not file.exists()
 
 
 def artifact_root(home: Path) -> str | None:
@@ -38,18 +47,19 @@ def ping(uri: str) -> None:
     Raises:
         InputError: nothing answers, or the store is of a kind that MLflow no longer keeps.
     """
-    scheme = urlsplit(uri).scheme
+    scheme = uri.partition(":")[0].partition("+")[0] if ":" in uri else ""
     if scheme in ("http", "https"):
         _ping_server(uri)
-    elif scheme.startswith("sqlite"):
-        _check_folder(Path(uri.partition(":///")[2].split("?")[0]).absolute().parent)
+    elif scheme == "sqlite":
+        _check_file(uri)
     elif scheme in ("", "file"):
         raise InputError.of(
-            f"MLflow no longer keeps runs in a plain folder ({uri})",
-            valid="set MLFLOW_TRACKING_URI to sqlite:////path/mlflow.db or http://host:port",
+            f"MLflow no longer keeps runs in a plain folder ({uri})", valid=f"set {_FORMS}"
         )
-    elif not scheme.startswith("databricks"):
-        _ping_database(uri)
+    elif scheme in _DATABASES:
+        _ping_database(uri, _DATABASES[scheme])
+    elif scheme != "databricks":
+        raise InputError.of(f"{uri} is not MLflow's address", valid=f"set {_FORMS}")
 
 
 def _ping_server(uri: str) -> None:
@@ -63,21 +73,34 @@ def _ping_server(uri: str) -> None:
                 if error.code in (401, 403):  # it is there, and asks for credentials
                     return
                 problem = f"HTTP {error.code}"
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise _no_server(uri, str(getattr(error, "reason", error))) from None
     raise _no_server(uri, problem)
 
 
-def _ping_database(uri: str) -> None:
-    parts = urlsplit(uri)
-    port = parts.port or (3306 if parts.scheme.startswith("mysql") else 5432)
+def _ping_database(uri: str, port: int) -> None:
+    scheme, _, rest = uri.partition("://")
+    shown = f"{scheme}://{rest.rpartition('@')[2]}"  # without the password
     try:
-        socket.create_connection((parts.hostname or "localhost", port), ANSWER_SECONDS).close()
-    except OSError as error:
-        raise _no_server(f"{parts.scheme}://{parts.hostname}:{port}", str(error)) from None
+        parts = urlsplit(uri)
+        address = (parts.hostname or "localhost", parts.port or port)
+        socket.create_connection(address, ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise _no_server(shown, str(error)) from None
 
 
-def _check_folder(folder: Path) -> None:
+def _sqlite_file(uri: str) -> Path | None:
+    """Return the file of an SQLite store; None for another kind, and for one in memory."""
+    scheme, found, path = uri.partition(":///")
+    path = path.split("?")[0]
+    return Path(path).absolute() if scheme.startswith("sqlite") and found and path else None
+
+
+def _check_file(uri: str) -> None:
+    file = _sqlite_file(uri)
+    if file is None:
+        raise InputError.of(f"{uri} names no file, so nothing would be kept", valid=f"set {_FORMS}")
+    folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from heliostat.spec import InputError
 from heliostat.training.reporter import Reporter
 
 
@@ -29,8 +30,17 @@ class Context:
 
 
 def choose_device(local_rank: int, *, gpus: float) -> torch.device:
-    """Return this process's device: its CUDA device where the spec gives workers GPUs."""
+    """Return this process's device: its CUDA device where the spec gives workers GPUs.
+
+    Raises InputError where there is no such device.
+    """
     if gpus > 0:
+        if not torch.cuda.is_available():
+            raise InputError.of(
+                "a GPU is asked for, and torch finds none here",
+                key=("resources", "gpus_per_worker"),
+                valid="0",
+            )
         # Ray shows a worker only its own GPUs; alone in a process all are visible.
         device = torch.device("cuda", min(local_rank, torch.cuda.device_count() - 1))
         torch.cuda.set_device(device)

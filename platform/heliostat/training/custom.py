@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from heliostat.spec import EntrypointSpec, InputError
+from heliostat.spec import EntrypointSpec, InputError, together
 from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
 from heliostat.training.exporting import export_model
 from heliostat.training.losses import DivergedError
-from heliostat.training.setup import DataSets
+from heliostat.training.setup import DataSets, open_data
 from heliostat.vision import arguments, imports
 from heliostat.vision.mistakes import Mistake
 
@@ -127,6 +127,17 @@ def run_entrypoint(
     function(run)
     store.wait()
     return run._metrics
+
+
+def set_up_own(spec: EntrypointSpec) -> DataSets | None:
+    """Open the data, if there is any. Raises InputError for it and for the entrypoint together."""
+    data = None
+    with together() as step:
+        with step():
+            data = open_data(spec.data) if spec.data is not None else None
+        with step():
+            bound_entrypoint(spec)
+    return data
 
 
 def bound_entrypoint(spec: EntrypointSpec) -> Callable[[CustomRun], Any]:

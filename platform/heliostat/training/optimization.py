@@ -18,8 +18,6 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam, "ad
 def build_optimizer(model: nn.Module, spec: specs.Optimizer) -> Optimizer:
     """Return torch's optimizer over the parameters that are trained, fused where torch can."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("the model has no parameter to train")
     settings = spec.model_dump(exclude={"name"})
     fused = all(p.is_floating_point() for p in parameters)
     return OPTIMIZERS[spec.name](parameters, fused=fused, **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sysconfig
 import time
 import traceback
@@ -12,13 +13,14 @@ from typing import Any
 
 from heliostat.spec import DataSpec, EntrypointSpec, InputError, TrainSpec
 from heliostat.training.context import Context
-from heliostat.training.custom import run_entrypoint
+from heliostat.training.custom import run_entrypoint, set_up_own
 from heliostat.training.exporting import export_model
 from heliostat.training.loop import fit
 from heliostat.training.losses import DivergedError
-from heliostat.training.setup import DataSets, Setup, open_data, set_up
+from heliostat.training.setup import DataSets, Setup, set_up
 from heliostat.training.storage import RESULT, write_json
 from heliostat.training.system_metrics import sampling
+from heliostat.vision.mistakes import Mistake, WrongTargets
 
 
 def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> None:
@@ -44,7 +46,7 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
 
 def _train_own(spec: EntrypointSpec, context: Context) -> dict[str, float]:
     reporter = context.reporter
-    data = open_data(spec.data) if spec.data is not None else None
+    data = set_up_own(spec)
     if context.is_main and spec.data is not None and data is not None:
         reporter.event("data", splits=_data_facts(spec.data, data))
     metrics = run_entrypoint(spec, context, data)
@@ -133,19 +135,32 @@ def verdict(error: BaseException) -> str:
         return "diverged"
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return "out_of_memory"
-    if isinstance(error, OSError):
+    if isinstance(error, Mistake):
+        return "data" if isinstance(error, WrongTargets) else "user_code"
+    if isinstance(error, OSError) and (error.errno in _FULL or not _user_frames(error)):
         return "storage"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if _is_lost_peer(error):
         return "worker_lost"
-    return "user_code" if _user_frames(error) else "internal"
+    return "user_code" if _user_frames(error) or _is_users_syntax(error) else "internal"
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""No mistake of the user's code, though it is where such an error may come up."""
 
 
 def user_traceback(error: BaseException) -> str:
-    """Return the traceback from the user's first own frame on, or all of it if there is none."""
-    frames = _user_frames(error) or traceback.extract_tb(error.__traceback__)
-    lines = ["Traceback (most recent call last):\n"]
+    """Return the traceback from the user's first own frame on, or all of it if there is none.
+
+    Of a Mistake (their model gave what the task cannot use) its one line says more.
+    """
+    if isinstance(error, Mistake):
+        return f"{error}\n"
+    frames = _user_frames(error)
+    if not frames and not _is_users_syntax(error):
+        frames = traceback.extract_tb(error.__traceback__)
+    lines = ["Traceback (most recent call last):\n"] if frames else []
     lines += traceback.format_list(frames)
     lines += traceback.format_exception_only(error)
     return "".join(lines)
@@ -158,6 +173,11 @@ def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
         if _is_users(frame.filename):
             return frames[number:]
     return []
+
+
+def _is_users_syntax(error: BaseException) -> bool:
+    """Whether a module of the user's could not be compiled: then no frame is in it."""
+    return isinstance(error, SyntaxError) and _is_users(error.filename or "<unknown>")
 
 
 def _is_users(filename: str) -> bool:

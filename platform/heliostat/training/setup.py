@@ -5,6 +5,8 @@ Everything a person can get wrong beyond the spec's text is found here, by the c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,26 @@ from torch import Tensor, nn
 
 from heliostat.data import (
     Samples,
-    Statistics,
     align_classes,
+    check_augment,
     check_shapes,
     open_source,
     statistics,
 )
-from heliostat.spec import DataSpec, InputError, ModelSpec, Problem, Source, TrainSpec
+from heliostat.spec import (
+    DataSpec,
+    InputError,
+    Key,
+    ModelSpec,
+    Source,
+    TrainSpec,
+    did_you_mean,
+    together,
+)
 from heliostat.vision import models, tasks
 from heliostat.vision.export import evaluating, initialise_lazy
 from heliostat.vision.imports import is_path
-from heliostat.vision.mistakes import Mistake, UnknownName
+from heliostat.vision.mistakes import Mistake, UnknownName, WrongTargets
 from heliostat.vision.normalize import pipeline
 from heliostat.vision.task import Task
 
@@ -67,10 +78,12 @@ def set_up(spec: TrainSpec) -> Setup:
     with together() as step:
         with step():
             data = open_data(spec.data)
-        with step("task"), _mistakes():
+        with step(), _mistakes(*_TASK):
             tasks.check(spec.task, "classes")
-        with step("model"), _mistakes("args"):
+        with step(), _mistakes(*_MODEL):
             models.check(spec.model.name, spec.model.args)
+        with step():
+            weights = read_weights(spec.model.weights) if spec.model.weights else None
     with together() as step:
         with step():
             task = build_task(spec, data)
@@ -81,9 +94,11 @@ def set_up(spec: TrainSpec) -> Setup:
             example, targets = _two_samples(data.train)
             model = build_model(spec.model, data.train, example, spec.seed)
     initialise_lazy(model, example)
-    if spec.model.weights is not None:
-        load_weights(model, spec.model.weights)
+    if weights is not None:
+        load_weights(model, weights)
     try_out(spec.model.name, model, task, example, targets)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError.of(f"{spec.model.name} has no parameter to train", key=("model", "name"))
     return Setup(data, task, model, example)
 
 
@@ -106,7 +121,7 @@ def open_data(spec: DataSpec) -> DataSets:
 
 def build_task(spec: TrainSpec, data: DataSets) -> Task:
     """Return the spec's task over the data's classes, whose labels a built-in one can take."""
-    with _mistakes("task"):
+    with _mistakes(*_TASK):
         task = tasks.build(spec.task, classes=data.train.classes)
     if not is_path(spec.task):
         with together() as step:
@@ -133,29 +148,31 @@ def check_objective(spec: TrainSpec, task: Task) -> None:
 
 def build_model(spec: ModelSpec, train: Samples, example: Tensor, seed: int) -> nn.Module:
     """Return the network for inputs like `example`, its normalisation before it: raw inputs in."""
-    with _mistakes("model", "args"):
+    with _mistakes(*_MODEL):
         net = models.build(
             spec.name,
             spec.args,
             num_classes=len(train.classes) or None,
             in_channels=example.shape[1] if example.ndim == 4 else None,
         )
-    if not any(parameter.requires_grad for parameter in net.parameters()):
-        raise InputError.of(f"{spec.name} has no parameter to train", key=("model", "name"))
-    with _under("data", "train"):
+    with together() as step, step("data", "train"):
         figures = statistics(train, seed) if train.shape is not None else None
     return pipeline(net, figures.mean, figures.std) if figures else pipeline(net, None, None)
 
 
-def load_weights(model: nn.Module, path: str) -> None:
-    """Load a safetensors file into the model; raise InputError where they do not fit."""
+def read_weights(path: str) -> dict[str, Tensor]:
+    """Return a safetensors file's tensors by name; InputError where it is none."""
     key, valid = ("model", "weights"), "a .safetensors file or models:/name/1"
     if not Path(path).is_file():
         raise InputError.of(f"there is no file {path}", key=key, valid=valid)
     try:
-        weights = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError.of(f"cannot read {path}: {error}", key=key, valid=valid) from error
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Put weights into the model; raise InputError where they do not fit."""
     expected = model.state_dict()
     if not any(name in expected for name in weights):
         # Weights of the bare network, from elsewhere than a heliostat job.
@@ -170,7 +187,9 @@ def load_weights(model: nn.Module, path: str) -> None:
     ]
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError.of(f"the weights do not fit the model: {faults[0]}{more}", key=key)
+        raise InputError.of(
+            f"the weights do not fit the model: {faults[0]}{more}", key=("model", "weights")
+        )
     model.load_state_dict(weights, strict=False)
 
 
@@ -180,7 +199,7 @@ def try_out(name: str, model: nn.Module, task: Task, inputs: Tensor, targets: An
     with evaluating(model), torch.no_grad():
         if not is_path(name):
             _check_takes(name, model, inputs)
-        with _mistakes("model", "args"):
+        with _mistakes(*_MODEL):
             task.evaluation().update(model, inputs, targets)
 
 
@@ -208,7 +227,9 @@ def _open_split(source: Source, spec: DataSpec) -> Samples:
 def _check_labels(samples: Samples) -> None:
     """Raise InputError where a sample's label is none of the classes."""
     labels, count = samples.labels, len(samples.classes)
-    wrong = np.flatnonzero((labels < 0) | (labels >= count)) if labels is not None else ()
+    if labels is None:
+        return
+    wrong = np.flatnonzero((labels < 0) | (labels >= count))
     if len(wrong):
         first = int(wrong[0])
         raise InputError.of(
@@ -218,7 +239,7 @@ def _check_labels(samples: Samples) -> None:
 
 
 def _two_samples(train: Samples) -> tuple[Tensor, Any]:
-    with _under("data", "train"):
+    with together() as step, step("data", "train"):
         inputs, targets = train.read(np.array([0, min(1, len(train) - 1)]))
     if not isinstance(inputs, Tensor):
         raise InputError.of(
@@ -229,22 +250,18 @@ def _two_samples(train: Samples) -> tuple[Tensor, Any]:
     return inputs, targets
 
 
+_TASK: tuple[Key, Key] = (("task",), ("task",))
+_MODEL: tuple[Key, Key] = (("model", "name"), ("model", "args"))
+
+
 @contextmanager
-def _mistakes(*key: str) -> Iterator[None]:
-    """Turn a Mistake met inside into InputError: a wrong argument's at `key`, others at theirs."""
+def _mistakes(name: Key, args: Key) -> Iterator[None]:
+    """Turn a Mistake met inside into InputError, at the key that it is about."""
     try:
         yield
+    except UnknownName as mistake:
+        raise InputError.of(str(mistake), key=name) from mistake
     except WrongTargets as mistake:
         raise InputError.of(str(mistake), key=("data", "train")) from mistake
-    except UnknownName as mistake:
-        raise InputError.of(str(mistake), key=(*key[:-1], "name")) from mistake
     except Mistake as mistake:
-        raise InputError.of(str(mistake), key=key) from mistake
-
-
-@contextmanager
-def _under(*prefix: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError as error:
-        raise error.under(*prefix) from error
+        raise InputError.of(str(mistake), key=args) from mistake

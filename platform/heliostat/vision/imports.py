@@ -16,7 +16,7 @@ def is_path(name: str) -> bool:
 
 
 def load(path: str, what: str) -> Any:
-    """Import and return the callable at `path`, `package.module:name` or `…:Outer.Inner`; `what` ("model") is for the message.
+    """Import and return the callable at `path`; `what` ("model") is for the message.
 
     Raises UnknownName where the path is malformed, there is no such module, or it lacks the name.
     Whatever the module itself raises while it is imported, ImportError included, is left as it is.
