@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,13 +39,19 @@ def address(helio: Helio) -> Iterator[str]:
     """What `helio ui` says, while it runs; it takes its server with it."""
     port = free_port()
     process = helio.start("ui", "--port", str(port), "--json")
-    document = "".join(iter(process.stdout.readline, "}\n"))
-    yield str(json.loads(document + "}")["url"])
+    document = ""
+    while not document.endswith("}\n"):
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        document += line
+    yield str(json.loads(document)["url"])
     process.terminate()
     process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0
+    until = time.monotonic() + 10.0
+    while answers(port):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -90,6 +97,12 @@ def test_the_runs_artifacts_show_the_confusion_matrix(page: Page, run_page: str)
         page.get_by_text(name, exact=True).click()
     picture = page.get_by_alt_text("pictures/test/confusion_matrix.png")
     page.wait_for_function("image => image.naturalWidth > 100", arg=picture.element_handle())
+
+
+def answers(port: int) -> bool:
+    """Return whether anything listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

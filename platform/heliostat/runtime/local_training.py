@@ -25,10 +25,11 @@ def run_here(
 
     make_importable(str(job.code))
     environment.apply(spec.env)
+    device = choose_device(0, gpus=spec.resources.gpus_per_worker)
     context = Context(
         folder=job.folder,
         reporter=Reporter(job.folder, attempt=attempt),
-        device=choose_device(0, gpus=spec.resources.gpus_per_worker),
+        device=device,
         attempt=attempt,
     )
     with _watching(watch):
