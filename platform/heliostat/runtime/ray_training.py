@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -40,30 +41,15 @@ def run_attempt(
 
 def _trainer(job: Job, spec: TrainSpec | EntrypointSpec, attempt: int) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.v2._internal.callbacks.placement_group_callback import (
-        PlacementGroupCleanerCallback,
-    )
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    class Trainer(DataParallelTrainer):
-        """Ray Train without the actor that outlives a driver to free its placement group.
+    from heliostat.runtime.lean_trainer import EmbeddedTrainer, LeanTrainer
 
-        The group belongs to this driver and is freed with it; the actor costs a process of 3 s
-        of a core, and prints a line a second where the dashboard is off.
-        """
-
-        def _create_default_callbacks(self) -> list[Any]:
-            return [
-                callback
-                for callback in super()._create_default_callbacks()
-                if not isinstance(callback, PlacementGroupCleanerCallback)
-            ]
-
+    trainer = LeanTrainer if os.environ.get("RAY_ADDRESS") else EmbeddedTrainer
     resources = spec.resources
     per_worker = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
         per_worker["GPU"] = resources.gpus_per_worker
-    return Trainer(
+    return trainer(
         train_worker,
         train_loop_config={
             "folder": str(job.folder),
