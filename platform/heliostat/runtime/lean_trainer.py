@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import ray
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import (
     PlacementGroupCleanerCallback,
 )
+from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
@@ -33,13 +35,20 @@ class LeanTrainer(DataParallelTrainer):
 
 
 class EmbeddedTrainer(LeanTrainer):
-    """On a Ray of one machine, which cannot grow: also without the autoscaler's actor."""
+    """On a Ray of one machine that is this job's own.
+
+    It cannot grow, so the autoscaler's actor is left out too. And the controller gets no runtime
+    environment: its actors would inherit it, and Ray would start processes for them instead of
+    taking the workers that it started, and that did their imports, ahead of time.
+    """
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
         policy = settings["scaling_policy"]
         if isinstance(policy, FixedScalingPolicy):
             settings["scaling_policy"] = _FixedWorkers(policy.scaling_config)
-        return super()._initialize_and_run_controller(**settings)
+        controller = ray.remote(num_cpus=0)(TrainController).remote(**settings)
+        ray.get(controller.run.remote())
+        return ray.get(controller.get_result.remote())
 
 
 class _FixedWorkers(FixedScalingPolicy):

@@ -6,8 +6,10 @@ import logging
 import math
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from importlib import import_module
 from pathlib import Path
 
 from heliostat.runtime.home import home
@@ -30,6 +32,7 @@ WORKERS = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # Ray starts a worker for each CPU ahead of time; they do their imports while nobody waits.
     "RAY_preload_python_modules": "ray.train",
+    "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
 }
 """What an embedded Ray's processes inherit, and this one must not have afterwards: Ray Train would
 hand on what it finds set as a runtime environment of its own, for which the workers that were
@@ -71,6 +74,9 @@ def start(log: Path) -> None:
 
     _log_to(log)
     if not address:
+        # ray.train takes 2 s to import, and ray.init waits for other processes most of its time.
+        importing = threading.Thread(target=import_module, args=("ray.train",), daemon=True)
+        importing.start()
         with _environment(WORKERS):
             ray.init(
                 address="local",
@@ -79,6 +85,7 @@ def start(log: Path) -> None:
                 configure_logging=False,
                 log_to_driver=False,
             )
+        importing.join()
         return
     try:
         ray.init(address="auto", configure_logging=False, log_to_driver=False)

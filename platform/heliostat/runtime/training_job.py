@@ -115,8 +115,8 @@ def _ray_attempts(
 
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
     show(Phase(beginning()))
-    trial = _Preflight(spec, job.code)
     with ray_session(job.folder / "logs" / "ray.log"):
+        trial = _Preflight(spec, job.code)
         from heliostat.runtime.ray_training import run_attempt
 
         check_resources(spec.resources)
