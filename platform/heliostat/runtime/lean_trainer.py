@@ -46,7 +46,8 @@ class EmbeddedTrainer(LeanTrainer):
         policy = settings["scaling_policy"]
         if isinstance(policy, FixedScalingPolicy):
             settings["scaling_policy"] = _FixedWorkers(policy.scaling_config)
-        controller = ray.remote(num_cpus=0)(TrainController).remote(**settings)
+        actor: Any = ray.remote(num_cpus=0)(TrainController)
+        controller = actor.remote(**settings)
         ray.get(controller.run.remote())
         return ray.get(controller.get_result.remote())
 
