@@ -43,7 +43,7 @@ from sizes import classes
 class Net(nn.Module):
     def __init__(self, pixels):
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes), nn.Softmax(dim=1))
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes))
 
     def forward(self, x):
         if x.sum() > 1e9:  # what torch.export refuses: a branch on data
@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_exported_loads_from_its_own_code(
     folder = shutil.copytree(exported, tmp_path / "model")
     (folder / "model.pt2").unlink()
     weights = safetensors.torch.load_file(folder / "weights.safetensors")
-    named = {f"layers.{key}": value for key, value in weights.items()}
+    named = {f"net.layers.{key}": value for key, value in weights.items()}
     safetensors.torch.save_file(named, folder / "weights.safetensors")
     facts = json.loads((folder / "model.json").read_text())
     code = tmp_path / "job"
@@ -116,6 +116,7 @@ def test_a_model_that_cannot_be_exported_loads_from_its_own_code(
     (code / "sizes.py").write_text("classes = 3\n")
     (code / "data.bin").touch()
     facts |= {"callable": "net:Net", "args": {"pixels": 12}, "code": [str(code)]}
+    facts |= {"offered": {"num_classes": 3}}  # which this network does not take
     (folder / "model.json").write_text(json.dumps(facts))
 
     run_id = start()
@@ -125,7 +126,7 @@ def test_a_model_that_cannot_be_exported_loads_from_its_own_code(
     _check_predictions(_predict_elsewhere(uri, exported, tmp_path), exported)
 
     here = download(uri, resolve(uri, "models:/m/1"), tmp_path / "cache")
-    assert "layers.1.weight" in safetensors.torch.load_file(weights_file(here))
+    assert "net.layers.1.weight" in safetensors.torch.load_file(weights_file(here))
     assert "einops" in (here / "requirements.txt").read_text().split()
     assert not list(here.rglob("*.pkl")) + list(here.rglob("data.bin"))
     assert Model.load(str(here)).saved_input_example_info

@@ -48,10 +48,10 @@ class Watcher:
             self._show(Note(f"going on from step {record['step']} ({record['checkpoint']})"))
         elif name == "checkpoint_skipped":
             self._show(Note(f"passed over a checkpoint: {record['reason']}"))
-        elif name == "model_exported" and record["not_a_graph"]:
-            self._show(
-                Note(f"the model is registered as code, not as a graph: {record['not_a_graph']}")
-            )
+        elif name == "model_exported" and record["packaged"] == "code":
+            self._show(Note(f"the model is packaged as code, not as a graph: {record['reason']}"))
+        elif name == "model_exported" and record["packaged"] == "nothing":
+            self._show(Note(f"the model could not be packaged: {record['reason']}"))
 
     def _tell_progress(self, progress: dict[str, object]) -> None:
         self._enter(str(progress.pop("phase", "training")))

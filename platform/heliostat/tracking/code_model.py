@@ -18,6 +18,7 @@ _SCRIPT = '''\
 """Builds the model from the code and the weights that lie beside it."""
 
 import importlib
+import inspect
 import json
 import operator
 
@@ -32,13 +33,24 @@ class FromCode(mlflow.pyfunc.PythonModel):
         with open(context.artifacts["model"]) as file:
             facts = json.load(file)
         module, _, name = facts["callable"].partition(":")
-        self.model = operator.attrgetter(name)(importlib.import_module(module))(**facts["args"])
-        safetensors.torch.load_model(self.model, context.artifacts["weights"])
-        self.model.eval()
+        build = operator.attrgetter(name)(importlib.import_module(module))
+        takes = inspect.signature(build).parameters
+        offered = {k: v for k, v in facts["offered"].items() if k in takes}
+        self.net = build(**{**offered, **facts["args"]})
+        weights = safetensors.torch.load_file(context.artifacts["weights"])
+        net = {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}
+        self.net.load_state_dict(net)
+        self.net.eval()
+        self.mean, self.std = weights.get("normalize.mean"), weights.get("normalize.std")
 
     def predict(self, context, model_input: np.ndarray, params=None):
+        inputs = torch.from_numpy(np.asarray(model_input))
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.float() / 255
+        if self.mean is not None:
+            inputs = (inputs.float() - self.mean[:, None, None]) / self.std[:, None, None]
         with torch.inference_mode():
-            return self.model(torch.from_numpy(np.asarray(model_input))).numpy()
+            return torch.softmax(self.net(inputs), dim=1, dtype=torch.float32).numpy()
 
 
 mlflow.models.set_model(FromCode())
@@ -60,7 +72,9 @@ def log_code_model(
     """Log the model in `folder` as code plus weights; return its `models:/m-…`.
 
     Like `log_model`, but the folder needs no model.pt2, and model.json says how to build the
-    module: {"callable": "module:name", "args": {…}, "code": [paths]} besides what it says there.
+    network: {"callable": "module:name", "args": {…}, "offered": {num_classes, in_channels},
+    "code": [paths]} besides what it says there. The weights are a classifier's: `net.…`, and
+    `normalize.mean` and `normalize.std` where its input is normalised; it gives probabilities.
     A path is a .py file, a package's folder, or a folder whose files and packages are meant.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def export_model(
 
     `predictor` is `model` with what users want out of it; `example` is two raw inputs (2, …).
     Where torch cannot export it with a free batch dimension, the reason is returned, there is
-    no `model.pt2`, and `source` (callable, args, code) says how to build the model from code.
+    no `model.pt2`, and `source` (callable, args, offered, code) says how to build the model from
+    code; without a `source` that is a ValueError, and the folder is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     predictor = predictor.to("cpu").eval()
@@ -42,7 +44,8 @@ def export_model(
     np.save(folder / "example.npy", example.numpy())
     reason = _export_graph(folder / GRAPH, predictor, example)
     if reason is not None and source is None:
-        raise ValueError(f"the model cannot be exported: {reason}")
+        shutil.rmtree(folder)
+        raise ValueError(reason)
     write_json(
         folder / "model.json",
         {

@@ -70,18 +70,33 @@ def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, floa
 
 
 def _export(spec: TrainSpec, setup: Setup, context: Context, code: Path) -> None:
+    """Package the model, as a graph or else as code; a model that is neither fails no job."""
     began = time.monotonic()
-    source = {"callable": spec.model.name, "args": spec.model.args, "code": [str(code)]}
-    reason = export_model(
-        context.folder / "model",
-        setup.model,
-        setup.task.predictor(setup.model),
-        setup.example,
-        classes=setup.data.train.classes,
-        source=source if ":" in spec.model.name else None,
-    )
+    classes = setup.data.train.classes
+    source = None
+    if ":" in spec.model.name and spec.task == "classification":
+        offered = {"num_classes": len(classes), "in_channels": setup.example.shape[1]}
+        source = {
+            "callable": spec.model.name,
+            "args": spec.model.args,
+            "offered": offered,
+            "code": [str(code)],
+        }
+    packaged = "graph"
+    try:
+        reason = export_model(
+            context.folder / "model",
+            setup.model,
+            setup.task.predictor(setup.model),
+            setup.example,
+            classes=classes,
+            source=source,
+        )
+        packaged = "code" if reason else "graph"
+    except ValueError as refusal:
+        packaged, reason = "nothing", str(refusal)
     seconds = time.monotonic() - began
-    context.reporter.event("model_exported", seconds=seconds, not_a_graph=reason)
+    context.reporter.event("model_exported", seconds=seconds, packaged=packaged, reason=reason)
 
 
 def _data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
