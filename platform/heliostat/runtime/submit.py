@@ -6,7 +6,9 @@ import json
 import logging
 import math
 import os
+import re
 import shlex
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.job import new_id
@@ -35,6 +38,8 @@ FORWARDED = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "AWS_ENDPOINT_UR
 
 CHATTY = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 """Ray's loggers that tell of every upload."""
+
+ANSWER_SECONDS = 5.0
 
 AGENT_SECONDS = 60.0
 """How long a head that was just started may take until it can start jobs."""
@@ -89,6 +94,10 @@ def plan(document: Document, *, job: str | None, cluster: str) -> Submission:
     command = ["python", "-m", "heliostat.cli", "run", document.path.name, "--json"]
     for override in document.overrides:
         command += ["--set", override]
+    if job is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", job, re.ASCII):
+        raise InputError.of(
+            f"{job!r} is not a legal id", valid="letters, digits, `-`, `_` and `.`, at most 100"
+        )
     job = job or new_id(document.spec.name)
     env = {name: os.environ[name] for name in FORWARDED if name in os.environ}
     return Submission(
@@ -192,6 +201,7 @@ def _asking(cluster: str) -> Iterator[Any]:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
+    _check_answers(cluster)
     # Both override the address that JobSubmissionClient is given.
     hidden = {n: os.environ.pop(n, None) for n in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")}
     try:
@@ -207,6 +217,23 @@ def _asking(cluster: str) -> Iterator[Any]:
         raise InputError.of(f"the Ray cluster at {cluster}: {reason}") from error
     finally:
         os.environ.update({name: value for name, value in hidden.items() if value is not None})
+
+
+def _check_answers(cluster: str) -> None:
+    """Raise InputError, within seconds, where nothing listens; Ray itself would try for long."""
+    parts = urlsplit(cluster)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError.of(
+            f"{cluster!r} is not the address of a cluster's Jobs API", valid="http://host:8265"
+        )
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname, port), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise InputError.of(
+            f"no Ray cluster answers at {cluster} ({error.strerror or error})",
+            valid="start it, or another --cluster",
+        ) from error
 
 
 def _known(client: Any, job: str) -> Any:
