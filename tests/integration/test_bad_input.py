@@ -547,7 +547,7 @@ def test_a_cluster_that_does_not_answer_is_one_line(bench: Bench, command: str) 
     done = bench(command, bench.spec(TRAIN, {}), "--cluster", "http://127.0.0.1:9")
     lines = complaints(done)
     assert (done.status, len(lines), bench.traces) == (2, 1, [])
-    assert "the Ray cluster at http://127.0.0.1:9" in lines[0]
+    assert "no Ray cluster answers at http://127.0.0.1:9" in lines[0]
 
 
 # ---- in the middle of training --------------------------------------------------------------
