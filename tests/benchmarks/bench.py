@@ -65,7 +65,7 @@ def measure(part: str, work: Path, pairs: int) -> Any:
             workload = Workload(part, DATA, batch=256, steps=80, warm_up=20)
         case _:
             images = write_cifar_like(DATA, work)
-            workload = Workload(part, images, batch=64, steps=50, warm_up=10)
+            workload = Workload(part, images, batch=64, steps=100, warm_up=20)
     return measure_pairs(workload, work, pairs)
 
 

@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--driver", type=int, required=True)
     arguments = parser.parse_args()
     # The workers come first: what MLflow shows may be a second older for it.
-    os.nice(10)
+    os.nice(19)
     job = Job(arguments.folder.name, arguments.folder)
     driver = psutil.Process(arguments.driver) if psutil.pid_exists(arguments.driver) else None
     try:

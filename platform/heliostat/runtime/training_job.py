@@ -165,7 +165,7 @@ class _Preflight:
 
     def _try(self) -> None:
         # A thread has a priority of its own on Linux: the workers' start comes first.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         from heliostat.training.custom import set_up_own
         from heliostat.training.setup import set_up
 
