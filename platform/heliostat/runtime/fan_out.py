@@ -44,8 +44,7 @@ def over_actors(
     count = min(resources.max_workers, max(1, len(ranges)))
     workers = [actor.remote(*worker_args) for _ in range(count)]
     waiting: deque[tuple[Range, Any]] = deque()
-    todo = iter(enumerate(ranges))
-    for number, (start, stop) in todo:
+    for number, (start, stop) in enumerate(ranges):
         worker = workers[number % count]
         waiting.append(((start, stop), getattr(worker, method).remote(start, stop)))
         if len(waiting) >= AHEAD * count:

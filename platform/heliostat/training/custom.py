@@ -16,6 +16,7 @@ from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
 from heliostat.training.exporting import export_model
+from heliostat.training.loop import open_store
 from heliostat.training.losses import DivergedError
 from heliostat.training.setup import DataSets, open_data
 from heliostat.vision import arguments, imports
@@ -103,13 +104,7 @@ def run_entrypoint(
 ) -> dict[str, float]:
     """Run the user's loop to its end; return the newest value of each metric it reported."""
     function = bound_entrypoint(spec)
-    store = CheckpointStore(
-        context.folder / "checkpoints",
-        attempt=context.attempt,
-        keep_best=spec.checkpoint.keep_best,
-        keep_latest=spec.checkpoint.keep_latest,
-        maximize=spec.objective is not None and spec.objective.goal == "maximize",
-    )
+    store = open_store(spec, context)
     restored, metrics = _restore(store, context)
     run = CustomRun(
         spec=spec,

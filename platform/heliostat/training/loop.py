@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from heliostat.data import TrainBatches
-from heliostat.spec import TrainSpec
+from heliostat.spec import EntrypointSpec, TrainSpec
 from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier, wrap
@@ -144,7 +144,7 @@ def begin(spec: TrainSpec, setup: Setup, context: Context, steps_per_epoch: int)
     )
 
 
-def open_store(spec: TrainSpec, context: Context) -> CheckpointStore:
+def open_store(spec: TrainSpec | EntrypointSpec, context: Context) -> CheckpointStore:
     """Return the job's checkpoint store, as the spec wants checkpoints kept."""
     return CheckpointStore(
         context.folder / "checkpoints",

@@ -7,11 +7,6 @@ import hashlib
 import torch
 
 
-def seed_model(seed: int) -> None:
-    """Seed the initialisation of weights: the same on every rank."""
-    torch.manual_seed(seed)
-
-
 def seed_step(seed: int, step: int, rank: int) -> None:
     """Seed the randomness inside one step (dropout, noise): its own for each step and rank."""
     torch.manual_seed(_mix(f"{seed}/{step}/{rank}"))
