@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from heliostat.runtime.job import Job
 from heliostat.runtime.outcome import Failure
+from heliostat.runtime.worker import TrainingFailed
 from heliostat.spec import InputError, Problem
 from heliostat.training.journal import Record, events, read_all
 
@@ -69,18 +70,27 @@ def _lost(error: BaseException, records: list[Record], attempt: int) -> Fault:
         message = "a worker was killed because its machine ran out of memory"
         return Fault(Failure("out_of_memory", message), worth_another=True)
     for rank, failure in sorted(failures.items()):
-        if _is_ours(failure):
-            message = f"on rank {rank}:\n{str(failure).strip()}"
+        if _could_not_start(failure):
+            message = f"on rank {rank}: {type(failure).__name__}: {failure}"
             return Fault(Failure("internal", message), worth_another=False)
-    who = f"the worker of rank {', '.join(map(str, sorted(silent)))}" if silent else "a worker"
+    # Ray names those that it found dead; it may have ended the others before they could write.
+    gone = sorted({rank for rank, f in failures.items() if _died(f)} or silent)
+    who = f"the worker of rank {', '.join(map(str, gone))}" if gone else "a worker"
     message = f"{who} was lost (it was killed, or its machine went away)"
     return Fault(Failure("worker_lost", message), worth_another=True)
 
 
-def _is_ours(failure: Exception) -> bool:
-    """Whether a worker raised it before its journal was open: heliostat could not start there.
+def _died(failure: Exception) -> bool:
+    """Whether Ray lost the worker, as opposed to having an exception from it."""
+    from ray.exceptions import RayActorError
+
+    return isinstance(failure, RayActorError) or "WorkerHealthCheck" in type(failure).__name__
+
+
+def _could_not_start(failure: Exception) -> bool:
+    """Whether a worker raised it before its journal was open.
 
     A rank that did open it raises TrainingFailed; one whose peers do not come raises a `Dist…`.
     """
-    raised = type(failure).__name__ == "UserExceptionWithTraceback"
-    return raised and not any(name in str(failure) for name in ("TrainingFailed", "torch.Dist"))
+    known = isinstance(failure, TrainingFailed) or type(failure).__name__.startswith("Dist")
+    return not known and not _died(failure)

@@ -13,6 +13,7 @@ from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import (
     PlacementGroupCleanerCallback,
 )
+from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
@@ -27,11 +28,39 @@ UNUSED = (
 
 
 class LeanTrainer(DataParallelTrainer):
-    """Runs a training function on workers; what it leaves out is `UNUSED`."""
+    """Runs a training function on workers, and can be aborted; what it leaves out is `UNUSED`."""
+
+    _controller: Any = None
+    _aborted = False
+
+    def abort(self) -> None:
+        """End training from another thread than the one in `fit`, which then raises.
+
+        Ray must not be shut down while `fit` waits for it: that ends the whole process at once.
+        """
+        self._aborted = True
+        if self._controller is not None:
+            ray.kill(self._controller)
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = super()._create_default_callbacks()
         return [callback for callback in callbacks if not isinstance(callback, UNUSED)]
+
+    def _initialize_and_run_controller(self, **settings: Any) -> Any:
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        quiet = {"RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0"}
+        environment = {"env_vars": quiet | get_env_vars_to_propagate()}
+        return self._run_controller(
+            settings, num_cpus=0, label_selector=here, runtime_env=environment
+        )
+
+    def _run_controller(self, settings: dict[str, Any], **options: Any) -> Any:
+        actor: Any = ray.remote(**options)(TrainController)
+        self._controller = actor.remote(**settings)
+        if self._aborted:
+            ray.kill(self._controller)
+        ray.get(self._controller.run.remote())
+        return ray.get(self._controller.get_result.remote())
 
 
 class EmbeddedTrainer(LeanTrainer):
@@ -46,10 +75,7 @@ class EmbeddedTrainer(LeanTrainer):
         policy = settings["scaling_policy"]
         if isinstance(policy, FixedScalingPolicy):
             settings["scaling_policy"] = _FixedWorkers(policy.scaling_config)
-        actor: Any = ray.remote(num_cpus=0)(TrainController)
-        controller = actor.remote(**settings)
-        ray.get(controller.run.remote())
-        return ray.get(controller.get_result.remote())
+        return self._run_controller(settings, num_cpus=0)
 
 
 class _FixedWorkers(FixedScalingPolicy):

@@ -13,6 +13,8 @@ from heliostat.runtime.rendezvous import TorchRendezvous
 from heliostat.runtime.worker import train_worker
 from heliostat.spec import EntrypointSpec, TrainSpec
 
+_ABORT_SECONDS = 10.0
+
 
 def run_attempt(
     job: Job, spec: TrainSpec | EntrypointSpec, attempt: int, *, watch: Callable[[], None]
@@ -33,9 +35,14 @@ def run_attempt(
 
     thread = threading.Thread(target=fit, name="ray-train", daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-        watch()
+    try:
+        while thread.is_alive():
+            thread.join(0.1)
+            watch()
+    except BaseException:
+        trainer.abort()
+        thread.join(_ABORT_SECONDS)
+        raise
     return result[0] if result else None
 
 
