@@ -62,10 +62,10 @@ def measure(part: str, work: Path, pairs: int) -> Any:
         case "accuracy":
             return measure_accuracy(work)
         case "cnn_small":
-            workload = Workload(part, DATA, batch=256, steps=80, warm_up=20)
+            workload = Workload(part, DATA, batch=256, steps=200, warm_up=60)
         case _:
             images = write_cifar_like(DATA, work)
-            workload = Workload(part, images, batch=64, steps=100, warm_up=20)
+            workload = Workload(part, images, batch=64, steps=240, warm_up=80)
     return measure_pairs(workload, work, pairs)
 
 

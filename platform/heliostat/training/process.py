@@ -15,6 +15,7 @@ from heliostat.spec import DataSpec, EntrypointSpec, InputError, TrainSpec
 from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint, set_up_own
 from heliostat.training.exporting import export_model
+from heliostat.training.host_memory import keep_freed_memory
 from heliostat.training.loop import fit
 from heliostat.training.losses import DivergedError
 from heliostat.training.setup import DataSets, Setup, set_up
@@ -49,6 +50,8 @@ def _train_own(spec: EntrypointSpec, context: Context) -> dict[str, float]:
     data = set_up_own(spec)
     if context.is_main and spec.data is not None and data is not None:
         reporter.event("data", splits=_data_facts(spec.data, data))
+    if context.device.type == "cpu":
+        keep_freed_memory()
     metrics = run_entrypoint(spec, context, data)
     if context.is_main and data is not None:
         reporter.event("fingerprints", splits=_fingerprints(data))
@@ -60,6 +63,8 @@ def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, floa
     setup = set_up(spec)
     if context.is_main:
         reporter.event("data", splits=_data_facts(spec.data, setup.data))
+    if context.device.type == "cpu":
+        keep_freed_memory()
     metrics = fit(spec, setup, context)
     if context.is_main:
         reporter.progress(phase="packaging the model")
