@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import s3 as s3_support
 from heliostat.data import Samples, open_source
 from heliostat.spec.sources import Source
 
@@ -41,3 +43,19 @@ def png(digits: Samples) -> Callable[[int], bytes]:
         return file.getvalue()
 
     return encoded
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server's endpoint."""
+    with s3_support.s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of an empty bucket at a server that boto3 finds by the environment."""
+    s3_support.use(monkeypatch, s3_endpoint)
+    bucket = f"test-{uuid4().hex}"
+    s3_support.make_bucket(bucket)
+    return f"s3://{bucket}"

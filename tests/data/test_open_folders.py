@@ -101,7 +101,7 @@ def test_a_mistake_about_a_folder_is_one_line(class_folder: Path, tmp_path: Path
         (Source(uri=str(class_folder / "val"), split="val"), "split: no split 'val' here: .*all"),
         (Source(uri=str(class_folder), split="val[:1%]"), "split: the slice is empty: .* 20 samp"),
         (Source(uri=str(tmp_path / "text.txt")), "uri: .*text.txt is in no format that is read"),
-        (Source(uri="s3://bucket/set"), "uri: 's3://bucket/set' is not a source that is read"),
+        (Source(uri="gs://bucket/set"), "uri: 'gs://bucket/set' is not a source that is read"),
         (Source(uri="torchvision:CIFAR11"), "uri: unknown data set .*torchvision:CIFAR10 "),
     ]
     for source, message in wrong:

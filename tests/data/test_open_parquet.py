@@ -69,7 +69,7 @@ def test_a_mistake_about_parquet_is_one_line(png: Png, tmp_path: Path) -> None:
     for columns, message in (
         ({"x": [1]}, "has no column of images, only x; image | bytes | path"),
         ({"image": image}, "has no labels, only image; label"),
-        ({"image": image, "label": [None]}, "row 0 has no label"),
+        ({"image": image, "label": [None]}, "set.parquet#0: no label"),
         ({"image": image, "label": [0.5]}, "labels of type double; names, or numbers from 0"),
         ({"image": [b"x"], "label": [0]}, "set.parquet#0 cannot be read as an image"),
         ({"image": [], "label": []}, "holds no rows"),

@@ -22,8 +22,8 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_their_order(mistakes: Mi
     assert mistakes(swap=swap) == [
         "train.yaml:6: data.val.split: unknown split 'vla'; did you mean val? "
         "one of all, test, train, val",
-        "train.yaml:7: data.shuffle: unknown key; one of augment, channels, image_size, test, "
-        "train, val",
+        "train.yaml:7: data.shuffle: unknown key; one of augment, channels, image_size, on_error, "
+        "test, train, val",
         "train.yaml:8: batch_size: 63 is not divisible by 2 workers; 62 or 64",
         "train.yaml:9: optimizer.name: unknown optimizer 'sdg'; did you mean sgd? "
         "one of adam, adamw, sgd",
@@ -90,6 +90,8 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_their_order(mistakes: Mi
         ("data.test={split: test}", "data.test: uri is missing; give either uri or dataset"),
         ("data.test={uri: a, dataset: b:C}", "data.test.dataset: uri is given as well; give"),
         ("data.test={uri: a, args: {b: 1}}", "data.test.args: only a dataset takes arguments"),
+        ("data.test={dataset: b:C, format: coco}", "data.test.format: only a uri has a format"),
+        ("data.on_error=ignore", "data.on_error: unknown on_error 'ignore'; one of fail, skip"),
         ("data.test=''", "data.test.uri: must not be empty"),
         # what one key asks of another
         ("epochs=", "the job has no end; give epochs or max_steps"),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
-from heliostat.cli import checking, cluster, jobs, records, serving
+from heliostat.cli import checking, cluster, jobs, looking, records, serving
+from heliostat.cli.data import data_app
 from heliostat.cli.services import Services
 
 if TYPE_CHECKING:
@@ -100,3 +101,7 @@ for _command in (
     serving.ui,
 ):
     app.command()(_command)
+
+data_app.command("check")(looking.check_data)
+data_app.command("show")(looking.show_data)
+app.add_typer(data_app, name="data")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from heliostat.data.manifest import Manifest
     from heliostat.runtime.events import Event
     from heliostat.runtime.outcome import Outcome
     from heliostat.runtime.submit import Submission
@@ -64,6 +65,21 @@ class Logs(Protocol):
 
     def __call__(self, cluster: str, job: str, *, follow: bool) -> Iterator[str]:
         """Return the log in pieces; with `follow`, until the job ends."""
+
+
+class ImportData(Protocol):
+    """Makes a data set of a source."""
+
+    def __call__(
+        self,
+        source: Path,
+        dest: str,
+        *,
+        format: str | None,
+        replace: bool,
+        show: Callable[[int, int], None],
+    ) -> Manifest:
+        """Call `show(samples done, all)` on the way, and return what was written."""
 
 
 class Ui(Protocol):
@@ -133,6 +149,20 @@ def _stop(cluster: str, job: str) -> str:
     from heliostat.runtime.submit import stop
 
     return stop(cluster, job)
+
+
+def _import_data(
+    source: Path,
+    dest: str,
+    *,
+    format: str | None,
+    replace: bool,
+    show: Callable[[int, int], None],
+) -> Manifest:
+    from heliostat.data.formats import open_listing
+    from heliostat.data.writing import import_dataset
+
+    return import_dataset(open_listing(source, format), dest, replace=replace, show=show)
 
 
 def _ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
@@ -207,6 +237,7 @@ class Services:
     jobs: Callable[[str], Sequence[DataclassInstance]] = _jobs
     logs: Logs = _logs
     stop: Callable[[str, str], str] = _stop
+    import_data: ImportData = _import_data
     ui: Ui = _ui
     runs: Callable[[str | None], Sequence[DataclassInstance]] = _runs
     models: Callable[[], Sequence[DataclassInstance]] = _models

@@ -28,6 +28,8 @@ class Arrays:
     rows: Rows
 
     background = True
+    blocks = None
+    skipped = ()
 
     def __len__(self) -> int:
         """Return N."""

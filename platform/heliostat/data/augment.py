@@ -6,6 +6,7 @@ Measured on one core, Fashion-MNIST, batches of 256, gather and crop and flip: 6
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,23 +14,48 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from heliostat.data import counter
+from heliostat.data.crops import Windows
+from heliostat.data.decode import cut
+from heliostat.data.images import EncodedImages
 from heliostat.data.samples import Indices, Samples
-from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop
+from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop, RandomResizedCrop
 from heliostat.spec.problems import InputError
 
 Images = NDArray[np.generic]
 
 
+def read_augmented(
+    samples: Samples, indices: Indices, steps: Sequence[Augment], key: tuple[int, int]
+) -> tuple[Any, Any]:
+    """Return (inputs, targets) of n samples, augmented by `steps`; `key` is (seed, epoch).
+
+    A random resized crop is part of reading where the samples are encoded images.
+    """
+    first = 0
+    if steps and isinstance(steps[0], RandomResizedCrop) and isinstance(samples, EncodedImages):
+        first = 1
+        windows = Windows.of(steps[0], counter.key(_AUGMENT, *key, 0), indices)
+        inputs, targets = samples.read_windows(indices, windows)
+    else:
+        inputs, targets = samples.read(indices, key)
+    return (augment(inputs, steps, *key, indices, first) if steps else inputs), targets
+
+
 def augment(
-    inputs: Tensor, steps: Sequence[Augment], seed: int, epoch: int, indices: Indices
+    inputs: Tensor,
+    steps: Sequence[Augment],
+    seed: int,
+    epoch: int,
+    indices: Indices,
+    first: int = 0,
 ) -> Tensor:
-    """Return the images (n, C, H, W), uint8 or float, augmented by `steps` in their order.
+    """Return the images (n, C, H, W), uint8 or float, augmented by `steps` from the `first` on.
 
     `indices` int64 (n,) are the samples' numbers in their split: with the seed and the epoch
     they decide every parameter, so the pixels are the same whichever rank reads the sample.
     """
     images: Images = inputs.numpy()
-    for number, step in enumerate(steps):
+    for number, step in enumerate(steps[first:], first):
         # Each step has a stream of its own, so that one added at the end changes no other.
         images = _apply(images, step, counter.key(_AUGMENT, seed, epoch, number), indices)
     return torch.from_numpy(images)
@@ -48,7 +74,10 @@ def check_augment(steps: Sequence[Augment], samples: Samples) -> None:
         )
     height, width = inputs.shape[-2:]
     for number, step in enumerate(steps):
-        if isinstance(step, RandomCrop):
+        if isinstance(step, RandomResizedCrop):
+            _check_first(number)
+            height, width = step.size
+        elif isinstance(step, RandomCrop):
             height, width = _checked_crop(step, height, width, number)
 
 
@@ -83,6 +112,18 @@ def random_crop(
     return cropped
 
 
+def resized_crop(images: Images, windows: Windows) -> Images:
+    """Return the windows of the images (n, C, H, W), resized to (n, C, *size)."""
+    of = images.shape[2], images.shape[3]
+    # torch resizes half precision on a GPU only.
+    exact = images.astype(np.float32) if images.dtype == np.float16 else images
+    cropped = [
+        cut(image.transpose(1, 2, 0), windows.window(place, *of), of, windows.step.size)
+        for place, image in enumerate(exact)
+    ]
+    return np.stack(cropped).astype(images.dtype, copy=False)
+
+
 _AUGMENT = 0xA06
 _PIXELS = (torch.uint8, torch.float16, torch.float32, torch.float64)
 
@@ -90,12 +131,23 @@ _PIXELS = (torch.uint8, torch.float16, torch.float32, torch.float64)
 def _apply(images: Images, step: Augment, key: int, indices: Indices) -> Images:
     if isinstance(step, HorizontalFlip):
         return horizontal_flip(images, counter.draw(key, indices) >> np.uint64(63) == 1)
+    if isinstance(step, RandomResizedCrop):
+        return resized_crop(images, Windows.of(step, key, indices))
     size = _crop_size(step, images.shape[2], images.shape[3])
     downs = images.shape[2] + 2 * step.padding - size[0] + 1
     rights = images.shape[3] + 2 * step.padding - size[1] + 1
     top = counter.below(downs, counter.draw(counter.key(key, 0), indices))
     left = counter.below(rights, counter.draw(counter.key(key, 1), indices))
     return random_crop(images, step.padding, size, top, left)
+
+
+def _check_first(number: int) -> None:
+    if number:
+        raise InputError.of(
+            "a random resized crop is made while an image is read",
+            key=("augment", number),
+            valid="the first of data.augment",
+        )
 
 
 def _crop_size(step: RandomCrop, height: int, width: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heliostat.data.augment import augment
+from heliostat.data.augment import read_augmented
 from heliostat.data.order import epoch_order, rank_slice
 from heliostat.data.prefetch import prefetch
 from heliostat.data.samples import Indices, Samples
@@ -68,19 +68,29 @@ class TrainBatches:
         """Global batches in an epoch; the last one may hold fewer samples."""
         return -(-len(self._samples) // self._batch_size)
 
+    @property
+    def shuffling(self) -> str:
+        """How an epoch's order comes about, in words."""
+        blocks = self._samples.blocks
+        if blocks is None:
+            return "global"
+        return (
+            f"in {len(blocks)} blocks of up to {max(blocks)} samples: "
+            "the data set is larger than the cache (HELIO_CACHE_BYTES)"
+        )
+
     def epoch(self, epoch: int, start: int = 0) -> Batches:
         """Yield this rank's batches of an epoch from batch `start` on, read ahead in a thread."""
         return _ahead(self._samples, self._epoch(epoch, start))
 
     def _epoch(self, epoch: int, start: int) -> Batches:
-        order = epoch_order(len(self._samples), self._seed, epoch)
+        order = epoch_order(len(self._samples), self._seed, epoch, self._samples.blocks)
         for number in range(start, self.steps_per_epoch):
             whole = order[number * self._batch_size :][: self._batch_size]
             first, stop = rank_slice(len(whole), self._rank, self._world_size)
             indices, weight = (whole[first:stop], 1.0) if stop > first else (whole[:1], 0.0)
-            inputs, targets = self._samples.read(indices, (self._seed, epoch))
-            if self._augment:
-                inputs = augment(inputs, self._augment, self._seed, epoch, indices)
+            key = self._seed, epoch
+            inputs, targets = read_augmented(self._samples, indices, self._augment, key)
             yield _batch(inputs, targets, indices, number, len(whole), weight)
 
 

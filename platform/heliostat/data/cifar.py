@@ -1,8 +1,10 @@
-"""CIFAR-10 and CIFAR-100's "python" batches (https://www.cs.toronto.edu/~kriz/cifar.html).
+"""CIFAR-10 and CIFAR-100's "python" and "binary" batches.
 
-They are pickles. A pickle may run any code it names, so these are read by an unpickler that
-knows nothing but the functions that rebuild a NumPy array: anything else in the file is refused
-before it runs.
+https://www.cs.toronto.edu/~kriz/cifar.html
+
+The python ones are pickles. A pickle may run any code it names, so these are read by an
+unpickler that knows nothing but the functions that rebuild a NumPy array: anything else in the
+file is refused before it runs.
 """
 
 from __future__ import annotations
@@ -18,19 +20,14 @@ from heliostat.data import splits
 from heliostat.data.arrays import Arrays
 from heliostat.data.paths import reading
 from heliostat.data.rows import Rows
+from heliostat.data.samples import Labels, Pixels
 from heliostat.spec.problems import InputError
 
 
 def batch_files(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Return the folder's batch files of each split; empty where it holds no CIFAR."""
     with reading(folder):
-        numbered = sorted(folder.glob("data_batch_[0-9]"))
-        whole = (folder / "meta").is_file() and (folder / "train").is_file()
-    if not numbered and not whole:
-        return {}
-    train = tuple(numbered) or (folder / "train",)
-    test = folder / ("test_batch" if numbered else "test")
-    return {"train": train, "test": (test,)} if test.exists() else {"train": train}
+        return _python_files(folder) or _binary_files(folder)
 
 
 def open_cifar(uri: str, folder: Path, split: str) -> Arrays:
@@ -67,22 +64,85 @@ class _ArrayUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _batch(path: Path) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Any]:
-    values = _unpickled(path)
+def _python_files(folder: Path) -> dict[str, tuple[Path, ...]]:
+    numbered = tuple(sorted(folder.glob("data_batch_[0-9]")))
+    if numbered:
+        return _with_test(numbered, folder / "test_batch")
+    if (folder / "meta").is_file() and (folder / "train").is_file():
+        return _with_test((folder / "train",), folder / "test")
+    return {}
+
+
+def _binary_files(folder: Path) -> dict[str, tuple[Path, ...]]:
+    numbered = tuple(sorted(folder.glob("data_batch_[0-9].bin")))
+    if numbered:
+        return _with_test(numbered, folder / "test_batch.bin")
+    # train.bin alone may be anything.
+    if (folder / "fine_label_names.txt").is_file() and (folder / "train.bin").is_file():
+        return _with_test((folder / "train.bin",), folder / "test.bin")
+    return {}
+
+
+def _with_test(train: tuple[Path, ...], test: Path) -> dict[str, tuple[Path, ...]]:
+    return {"train": train, "test": (test,)} if test.exists() else {"train": train}
+
+
+def _batch(path: Path) -> tuple[Pixels, Labels]:
+    data, labels = (_binary if path.suffix == ".bin" else _python)(path)
     with reading(path):
-        data = np.asarray(values.get("data", ()), np.uint8)
-        labels = np.asarray(values.get("labels", values.get("fine_labels", ())), np.int64)
-        if data.ndim != 2 or data.shape[1] != 3072 or len(labels) != len(data):
+        if data.ndim != 2 or data.shape[1] != _PIXELS or len(labels) != len(data):
             raise ValueError(f"data of shape {data.shape} and {len(labels)} labels")
         return data.reshape(-1, 3, 32, 32), labels
 
 
-def _classes(folder: Path, labels: Any) -> tuple[str, ...]:
-    for file, field in (("batches.meta", "label_names"), ("meta", "fine_label_names")):
-        if (folder / file).exists():
-            names = _unpickled(folder / file).get(field, ())
-            return tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
-    return tuple(str(label) for label in range(int(labels.max()) + 1))
+_PIXELS = 3 * 32 * 32
+
+
+def _python(path: Path) -> tuple[Pixels, Labels]:
+    values = _unpickled(path)
+    with reading(path):
+        labels = values.get("labels", values.get("fine_labels", ()))
+        return np.asarray(values.get("data", ()), np.uint8), np.asarray(labels, np.int64)
+
+
+def _binary(path: Path) -> tuple[Pixels, Labels]:
+    # A label before an image's pixels; in CIFAR-100 the coarse and then the fine one.
+    numbers = 2 if path.name in ("train.bin", "test.bin") else 1
+    with reading(path):
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        if not content.size or content.size % (numbers + _PIXELS):
+            raise ValueError(f"{content.size} bytes are no multiple of {numbers + _PIXELS}")
+        rows = content.reshape(-1, numbers + _PIXELS)
+        return rows[:, numbers:], rows[:, numbers - 1].astype(np.int64)
+
+
+def _classes(folder: Path, labels: Labels) -> tuple[str, ...]:
+    highest = int(labels.max(initial=0))
+    for file in (folder / name for name in _NAMES):
+        if file.exists():
+            names = _names(file)
+            if highest >= len(names):
+                message = f"{file} names {len(names)} classes, but a label is {highest}"
+                raise InputError.of(message, key=("uri",))
+            return names
+    return tuple(str(label) for label in range(highest + 1))
+
+
+_NAMES = {
+    "batches.meta": "label_names",
+    "meta": "fine_label_names",
+    "batches.meta.txt": "",
+    "fine_label_names.txt": "",
+}
+"""The files that may name the classes, and where in them the names are; "": one a line."""
+
+
+def _names(file: Path) -> tuple[str, ...]:
+    if file.suffix == ".txt":
+        with reading(file):
+            return tuple(file.read_text().split())
+    names = _unpickled(file).get(_NAMES[file.name], ())
+    return tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
 
 
 def _unpickled(path: Path) -> dict[str, Any]:
@@ -99,6 +159,6 @@ def _unpickled(path: Path) -> dict[str, Any]:
 
 def _refuse_gaps(files: tuple[Path, ...]) -> None:
     for number, path in enumerate(files, start=1):
-        if path.name not in ("train", "test", "test_batch", f"data_batch_{number}"):
-            missing = path.with_name(f"data_batch_{number}")
+        if path.stem not in ("train", "test", "test_batch", f"data_batch_{number}"):
+            missing = path.with_name(f"data_batch_{number}{path.suffix}")
             raise InputError.of(f"{missing} does not exist", key=("uri",))

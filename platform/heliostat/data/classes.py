@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heliostat.data.samples import Indices, Labels, Samples, Shape
+from heliostat.data.samples import Indices, Labels, Samples, Shape, Skipped
 from heliostat.spec.problems import InputError, Key
 
 
@@ -68,6 +68,14 @@ class _Renumbered:
     @property
     def background(self) -> bool:
         return self._samples.background
+
+    @property
+    def blocks(self) -> tuple[int, ...] | None:
+        return self._samples.blocks
+
+    @property
+    def skipped(self) -> Skipped:
+        return self._samples.skipped
 
     def __len__(self) -> int:
         return len(self._samples)

@@ -1,4 +1,4 @@
-"""Encoded images to pixels, with Pillow.
+"""Encoded images to pixels, with OpenCV where it reads what Pillow reads, else with Pillow.
 
 EXIF orientation is ignored, as in torchvision's ImageFolder. Palettes become the colours they
 stand for. Images of 16 bits keep their upper 8; those of 32 bits are refused, since their range
@@ -8,47 +8,87 @@ is not known.
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
+import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from heliostat.data.crops import Window
+from heliostat.data.headers import Header, is_whole, read_header
+from heliostat.data.resize import resized
 from heliostat.data.samples import Pixels, Shape
 
 Encoded = Path | bytes
 """An image file, or its content."""
+
+Decoder = Literal["opencv", "pillow"]
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
 
 
-def decode(encoded: Encoded, shape: Shape) -> Pixels:
+def decode(encoded: Encoded, shape: Shape, decoder: Decoder = "opencv") -> Pixels:
     """Return the image as uint8 of this shape (channels, height, width), resized if it differs.
 
     Bytes that are not a whole image raise what Pillow's plugin meets: OSError, SyntaxError,
     ValueError, struct.error…
     """
-    with _opened(encoded) as image:
-        # JPEGs decode at a reduced scale, at least three times the size asked for. On 60 photos of
-        # raccoons to 64x48: 234 instead of 135 images/s, on average 0.3 of 255 levels off the
-        # exact resize (twice the size: 267 images/s, 1.1 off).
-        image.draft(None, (3 * shape[2], 3 * shape[1]))
-        return pixels(image, shape)
+    channels, *size = shape
+    image = _opened(encoded, decoder)
+    # JPEGs decode at a reduced scale, at least three times the size asked for. On 60 photos of
+    # raccoons to 64x48: 234 instead of 135 images/s, on average 0.3 of 255 levels off the
+    # exact resize (twice the size: 267 images/s, 1.1 off).
+    whole = image.read(channels, _reduction((image.height, image.width), size, 3))
+    return resized(whole, (size[0], size[1]))
+
+
+def decode_window(
+    encoded: Encoded,
+    shape: Shape,
+    choose: Callable[[int, int], Window],
+    decoder: Decoder = "opencv",
+) -> Pixels:
+    """Return a window of the image as uint8 of this shape (channels, height, width).
+
+    `choose` is told the image's height and width. A JPEG decodes at a half, a quarter or an
+    eighth of its scale where the window is larger than the shape by as much.
+    """
+    channels, *size = shape
+    image = _opened(encoded, decoder)
+    of = image.height, image.width
+    window = choose(*of)
+    whole = image.read(channels, _reduction(window[2:], size, 1))
+    return cut(whole, window, of, (size[0], size[1]))
+
+
+def decode_whole(
+    encoded: Encoded, channels: int, size: tuple[int, int] | None, decoder: Decoder = "opencv"
+) -> Pixels:
+    """Return the image as uint8 (height, width, channels), of `size` where that is given."""
+    image = _opened(encoded, decoder)
+    if size is None:
+        return image.read(channels, 1)
+    whole = image.read(channels, _reduction((image.height, image.width), size, 1))
+    return np.ascontiguousarray(resized(whole, size).transpose(1, 2, 0))
+
+
+def cut(whole: Pixels, window: Window, of: tuple[int, int], size: tuple[int, int]) -> Pixels:
+    """Return a window of (H, W, C) as (C, *size); the window is in pixels of a size `of`."""
+    down, right = whole.shape[0] / of[0], whole.shape[1] / of[1]
+    top, left = int(window[0] * down), int(window[1] * right)
+    bottom = max(top + 1, round((window[0] + window[2]) * down))
+    end = max(left + 1, round((window[1] + window[3]) * right))
+    return resized(whole[top:bottom, left:end], size)
 
 
 def pixels(image: Image.Image, shape: Shape) -> Pixels:
     """Return an opened image as uint8 of this shape, (1 or 3 channels, height, width)."""
-    channels, height, width = shape
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        raise ValueError(f"images of mode {image.mode} (32 bits a pixel) are not read")
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    array: Pixels = np.asarray(image)
-    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+    return resized(_converted(image, shape[0]), shape[1:])
 
 
 def header(encoded: Encoded) -> tuple[int, int, int]:
@@ -56,12 +96,113 @@ def header(encoded: Encoded) -> tuple[int, int, int]:
 
     Raises OSError or SyntaxError where there is no header to read.
     """
-    with _opened(encoded) as image:
-        return 1 if image.mode in _GREY else 3, image.height, image.width
+    found = read_header(_content(encoded, _HEADER_BYTES))
+    if found is not None:
+        return found.channels, found.height, found.width
+    image = _pillow(_content(encoded))
+    return 1 if image.mode in _GREY else 3, image.height, image.width
 
 
+class _Image(Protocol):
+    height: int
+    width: int
+
+    def read(self, channels: int, reduction: int) -> Pixels:
+        """Return (height, width, channels), a JPEG at 1, 1/2, 1/4 or 1/8 of its scale."""
+
+
+class _OpenCV:
+    def __init__(self, content: bytes, header: Header) -> None:
+        self.height, self.width = header.height, header.width
+        self._content = content
+        self._jpeg = header.jpeg
+
+    def read(self, channels: int, reduction: int) -> Pixels:
+        reduction = reduction if self._jpeg else 1
+        data = np.frombuffer(self._content, np.uint8)
+        image: Any = cv2.imdecode(data, _FLAGS[channels, reduction] | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image is None:  # Pillow reads it after all, or says what is wrong with it
+            return _Pillow(self._content).read(channels, reduction)
+        if channels == 3 and reduction > 1:
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
+        read: Pixels = image.reshape(*image.shape[:2], channels)
+        return read
+
+
+class _Pillow:
+    def __init__(self, content: bytes) -> None:
+        self._image = _pillow(content)
+        self.height, self.width = self._image.height, self._image.width
+
+    def read(self, channels: int, reduction: int) -> Pixels:
+        if reduction > 1:
+            self._image.draft(None, (self.width // reduction, self.height // reduction))
+        return _converted(self._image, channels)
+
+
+# OpenCV 5 reduces in BGR only: `IMREAD_REDUCED_COLOR_2 | IMREAD_COLOR_RGB` is refused.
+_FLAGS = {
+    (1, 1): cv2.IMREAD_GRAYSCALE,
+    (1, 2): cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    (1, 4): cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    (1, 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    (3, 1): cv2.IMREAD_COLOR_RGB,
+    (3, 2): cv2.IMREAD_REDUCED_COLOR_2,
+    (3, 4): cv2.IMREAD_REDUCED_COLOR_4,
+    (3, 8): cv2.IMREAD_REDUCED_COLOR_8,
+}
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I", "F")
+_HEADER_BYTES = 8192
 
 
-def _opened(encoded: Encoded) -> Image.Image:
-    return Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
+def _opened(encoded: Encoded, decoder: Decoder) -> _Image:
+    content = _content(encoded)
+    if decoder == "opencv":
+        found = read_header(content)
+        # OpenCV gives a truncated image without a word, Pillow refuses it.
+        if found is not None and is_whole(content):
+            return _OpenCV(content, found)
+    return _Pillow(content)
+
+
+def _reduction(source: tuple[int, int], size: list[int] | tuple[int, int], times: int) -> int:
+    """Return the largest reduction that leaves at least `times` the size."""
+    scale = min(source[0] // (times * size[0]), source[1] // (times * size[1]))
+    return next((reduction for reduction in (8, 4, 2) if scale >= reduction), 1)
+
+
+def _converted(image: Image.Image, channels: int) -> Pixels:
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError(f"images of mode {image.mode} (32 bits a pixel) are not read")
+    array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return array[:, :, None] if channels == 1 else array
+
+
+def _pillow(content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError("no image of a known format") from None
+
+
+def _content(encoded: Encoded, at_most: int | None = None) -> bytes:
+    """Return what an image file holds, or its beginning."""
+    if isinstance(encoded, bytes):
+        return encoded
+    # `Path.read_bytes` takes three times as long, which shows with small images.
+    file = os.open(encoded, os.O_RDONLY)
+    try:
+        content = os.read(file, at_most or _AT_ONCE)
+        if at_most or len(content) < _AT_ONCE:
+            return content
+        parts = [content]
+        while part := os.read(file, _AT_ONCE * 16):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(file)
+
+
+_AT_ONCE = 65536

@@ -18,7 +18,7 @@ from heliostat.spec.problems import InputError
 
 def image_files(folder: Path) -> dict[str, Path]:
     """Return the folder's IDX image file of each split; empty where it holds none."""
-    matches = ((_IMAGES.match(path.name), path) for path in entries(folder)[1])
+    matches = ((_IMAGES.match(path.name), path) for path in entries(folder, "ubyte", ".gz")[1])
     return {_SPLITS[match[1]]: path for match, path in matches if match}
 
 

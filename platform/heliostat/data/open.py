@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from heliostat.data import splits
+from heliostat.data.annotated import Annotated
 from heliostat.data.arrays import Arrays
 from heliostat.data.cifar import batch_files, open_cifar
+from heliostat.data.dataset import is_dataset, open_imported
 from heliostat.data.decode import SUFFIXES
 from heliostat.data.digits import URI as DIGITS
 from heliostat.data.digits import open_digits
 from heliostat.data.folders import open_file, open_folder
+from heliostat.data.formats import NAMES, detect, open_listing
 from heliostat.data.idx import image_files, open_idx
 from heliostat.data.images import EncodedImages
+from heliostat.data.listed import open_listed
 from heliostat.data.parquet import open_parquet, parquet_files
 from heliostat.data.paths import reading
+from heliostat.data.readable import readable
 from heliostat.data.samples import Samples
 from heliostat.data.torchvision_sets import SCHEME as TORCHVISION
 from heliostat.data.torchvision_sets import open_torchvision
@@ -30,63 +39,100 @@ def open_source(
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
     labelled: bool = True,
+    on_error: Literal["fail", "skip"] = "fail",
 ) -> Samples:
     """Return the samples of a source's split.
 
     Images are resized to `image_size` (height, width) and converted to `channels` (1 or 3); where
-    these are None they keep their own, which must be one for all. Not labelled: labels are not
-    needed, and left out where they would have to be looked for.
+    these are None they keep their own, which must be one for all (annotated images may differ in
+    size, and have 3 channels). Not labelled: labels are not needed, and left out where they would
+    have to be looked for. `on_error: skip` decodes all images once and leaves out those that
+    cannot be, which the samples' `skipped` lists.
 
     Raises InputError, its keys relative to the source, for whatever is wrong with the source; and
     whatever a dataset of the user's own raises, as it is.
     """
     split = Split("all") if source.split is None else parse_split(source.split)
-    samples = _whole(source, split.name, image_size, channels, labelled)
+    wanted = _Wanted(labelled, channels, image_size, tolerant=on_error == "skip")
+    samples = _whole(source, split.name, wanted)
     rows = splits.rows(split, len(samples))
-    return samples if rows is None else samples.take(rows)
+    if rows is not None:
+        # In a block-wise order, samples of a shard must stay beside one another.
+        samples = samples.take(rows if samples.blocks is None else np.sort(rows))
+    if on_error == "skip" and isinstance(samples, EncodedImages | Annotated):
+        return readable(samples)
+    return samples
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of any source that holds encoded images."""
+
+    labelled: bool
+    channels: int | None
+    size: tuple[int, int] | None
+    tolerant: bool
+    """Whether images that cannot be decoded are left out later."""
 
 
 def _whole(
-    source: Source,
-    split: str,
-    size: tuple[int, int] | None,
-    channels: int | None,
-    labelled: bool,
-) -> Arrays | EncodedImages | UserDataset:
+    source: Source, split: str, wanted: _Wanted
+) -> Arrays | EncodedImages | UserDataset | Annotated:
     if source.dataset is not None:
-        _refuse_settings(size, channels)
+        _refuse_settings(wanted)
         splits.refuse_named(split)
-        return open_dataset(source.dataset, source.args, labelled=labelled)
+        return open_dataset(source.dataset, source.args, labelled=wanted.labelled)
     uri = source.uri or ""
     if uri == DIGITS:
-        return open_digits(split).fitted(channels, size)
+        return open_digits(split).fitted(wanted.channels, wanted.size)
     if uri.startswith(TORCHVISION):
-        return open_torchvision(uri, split, download=source.download).fitted(channels, size)
+        arrays = open_torchvision(uri, split, download=source.download)
+        return arrays.fitted(wanted.channels, wanted.size)
+    if is_dataset(uri):
+        if source.format is not None:
+            raise InputError.of("an imported data set has its own format", key=("format",))
+        return open_imported(uri, split, **vars(wanted))
     path = _path(uri)
+    if source.format is not None:
+        return open_listed(uri, open_listing(path, source.format), split, **vars(wanted))
+    return _found(uri, path, split, wanted)
+
+
+def _found(uri: str, path: Path, split: str, wanted: _Wanted) -> Arrays | EncodedImages | Annotated:
+    """Open what lies at a path, in the format that it is found to be in."""
     if path.is_dir():
         if image_files(path):
-            return open_idx(uri, path, split, labelled=labelled).fitted(channels, size)
+            arrays = open_idx(uri, path, split, labelled=wanted.labelled)
+            return arrays.fitted(wanted.channels, wanted.size)
         if batch_files(path):
-            return open_cifar(uri, path, split).fitted(channels, size)
+            return open_cifar(uri, path, split).fitted(wanted.channels, wanted.size)
     if parquet_files(path):
-        return open_parquet(uri, path, split, labelled=labelled, channels=channels, size=size)
+        return open_parquet(uri, path, split, **vars(wanted))
+    format = detect(path)
+    if format is not None and format.NAME not in _OPENED_HERE:
+        return open_listed(uri, format.read(path), split, **vars(wanted))
     if path.is_dir():
-        return open_folder(uri, path, split, labelled=labelled, channels=channels, size=size)
-    if not labelled and path.suffix.lower() in SUFFIXES:
+        return open_folder(uri, path, split, **vars(wanted))
+    if not wanted.labelled and path.suffix.lower() in SUFFIXES:
         splits.refuse_named(split)
-        return open_file(uri, path, channels=channels, size=size)
+        return open_file(uri, path, channels=wanted.channels, size=wanted.size)
     raise InputError.of(f"{path} is in no format that is read", key=("uri",), valid=_FORMATS)
 
 
+_OPENED_HERE = ("idx", "cifar", "parquet", "image_folder", "images")
 _FORMATS = (
-    "a folder of images for each class, IDX files, CIFAR's python batches, Parquet, "
-    f"{DIGITS} or {TORCHVISION}NAME"
+    f"a data set that `helio data import` wrote, {', '.join(NAMES)}, {DIGITS} or {TORCHVISION}NAME"
 )
 
 
-def _refuse_settings(size: tuple[int, int] | None, channels: int | None) -> None:
-    if size is not None or channels is not None:
-        setting = "image_size" if size is not None else "channels"
+def _refuse_settings(wanted: _Wanted) -> None:
+    given = {
+        "image_size": wanted.size is not None,
+        "channels": wanted.channels is not None,
+        "on_error": wanted.tolerant,
+    }
+    setting = next((name for name, is_given in given.items() if is_given), None)
+    if setting is not None:
         raise InputError.of(
             f"data.{setting} does not apply to a dataset of your own",
             key=("dataset",),

@@ -6,6 +6,8 @@ of workers decides only how it is cut.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,12 +16,25 @@ from heliostat.data import counter
 _ORDER = 0x0D0E  # keeps the epoch's order apart from other uses of the same seed
 
 
-def epoch_order(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def epoch_order(
+    size: int, seed: int, epoch: int, blocks: Sequence[int] | None = None
+) -> NDArray[np.int64]:
     """Return the order in which an epoch reads its samples: a permutation of range(size), int64.
 
-    Global batch b of the epoch is `order[b * batch_size : (b + 1) * batch_size]`.
+    Global batch b of the epoch is `order[b * batch_size : (b + 1) * batch_size]`. With `blocks`,
+    which says how many consecutive samples lie in each, the blocks come in a permuted order and
+    each is permuted in itself: so only one or two are needed at a time.
     """
-    return counter.permutation(size, counter.key(_ORDER, seed, epoch))
+    if blocks is None:
+        return counter.permutation(size, counter.key(_ORDER, seed, epoch))
+    if sum(blocks) != size:
+        raise ValueError(f"blocks of together {sum(blocks)} samples, and there are {size}")
+    starts = np.cumsum(blocks) - np.asarray(blocks)
+    parts = [
+        starts[block] + counter.permutation(blocks[block], counter.key(_ORDER, seed, epoch, block))
+        for block in counter.permutation(len(blocks), counter.key(_ORDER, seed, epoch)).tolist()
+    ]
+    return np.concatenate(parts)
 
 
 def rank_slice(size: int, rank: int, world_size: int) -> tuple[int, int]:

@@ -31,8 +31,13 @@ class Rows:
         """Return the chosen samples' rows."""
         return type(self)(self.files, self.starts, self.chosen[chosen])
 
-    def name(self, index: int) -> str:
-        """Return `path#row` of a sample, the row counted from 0 in its file."""
+    def place(self, index: int) -> tuple[int, int]:
+        """Return a sample's (file, row), the row counted from 0 in its file."""
         row = int(self.chosen[index])
         file = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return f"{self.files[file]}#{row - int(self.starts[file])}"
+        return file, row - int(self.starts[file])
+
+    def name(self, index: int) -> str:
+        """Return `path#row` of a sample, the row counted from 0 in its file."""
+        file, row = self.place(index)
+        return f"{self.files[file]}#{row}"

@@ -12,6 +12,8 @@ Indices = NDArray[np.int64]
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 Shape = tuple[int, int, int]
+Skipped = tuple[tuple[str, str], ...]
+"""Samples that were left out: (source, why)."""
 
 
 class Samples(Protocol):
@@ -44,6 +46,18 @@ class Samples(Protocol):
         False where it runs the user's code, which may draw from the process's global random
         state: drawn beside a step, such numbers would change the step's own (dropout).
         """
+
+    @property
+    def blocks(self) -> tuple[int, ...] | None:
+        """How many samples, one after another, each block of a block-wise order holds.
+
+        None where the order may be global: the samples are in memory, or in a cache that holds
+        them all.
+        """
+
+    @property
+    def skipped(self) -> Skipped:
+        """Samples that could not be read and are not among these (`on_error: skip`)."""
 
     def __len__(self) -> int:
         """Return N."""

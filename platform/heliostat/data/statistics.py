@@ -9,7 +9,7 @@ import torch
 
 from heliostat.data import counter
 from heliostat.data.augment import is_images
-from heliostat.data.samples import Samples
+from heliostat.data.samples import Indices, Samples
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def statistics(samples: Samples, seed: int) -> Statistics | None:
 
     A standard deviation is at least 1/255, so that a constant channel can be divided by it.
     """
-    chosen = np.sort(counter.permutation(len(samples), counter.key(_CHOICE, seed))[:_AT_MOST])
+    chosen = choose(len(samples), seed)
     count, total, squares = 0, np.zeros(()), np.zeros(())
     for start in range(0, len(chosen), _AT_ONCE):
         inputs, _ = samples.read(chosen[start : start + _AT_ONCE], (seed, 0))
@@ -40,6 +40,11 @@ def statistics(samples: Samples, seed: int) -> Statistics | None:
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     return Statistics(tuple(mean.tolist()), tuple(np.maximum(std, 1 / 255).tolist()))
+
+
+def choose(size: int, seed: int) -> Indices:
+    """Return the samples, of `size`, that statistics are made of: sorted, at most 2,000."""
+    return np.sort(counter.permutation(size, counter.key(_CHOICE, seed))[:_AT_MOST])
 
 
 _CHOICE = 0x57A7

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import default_collate, default_convert
 
 from heliostat.data import counter
+from heliostat.data.arguments import check_arguments
 from heliostat.data.fingerprint import fingerprint
 from heliostat.data.paths import one_line
 from heliostat.data.samples import Indices, Labels
@@ -34,6 +35,8 @@ class UserDataset:
 
     background = False
     shape = None
+    blocks = None
+    skipped = ()
 
     def __init__(
         self, path: str, args: Mapping[str, Any], dataset: Any, chosen: Indices, *, labelled: bool
@@ -138,7 +141,7 @@ def open_dataset(path: str, args: Mapping[str, Any], *, labelled: bool) -> UserD
     code raises, ImportError included, is left as it is.
     """
     make = _resolved(path)
-    _check_arguments(path, make, args)
+    check_arguments(path, make, args, key=("args",))
     dataset = make(**args)
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise InputError.of(
@@ -185,18 +188,6 @@ def _imported(name: str) -> ModuleType:
             raise  # another module, which the user's own wants to import
         missing = f"no module named {error.name!r} beside the spec or installed"
         raise InputError.of(missing, key=("dataset",)) from error
-
-
-def _check_arguments(path: str, make: Any, args: Mapping[str, Any]) -> None:
-    try:
-        signature = inspect.signature(make)
-    except (TypeError, ValueError):
-        return  # not callable in a way Python can describe: the call itself will say
-    try:
-        signature.bind(**args)
-    except TypeError as error:
-        valid = ", ".join(signature.parameters) or "none"
-        raise InputError.of(f"{path}: {error}", key=("args",), valid=valid) from error
 
 
 def _targets(dataset: Any) -> Labels | None:

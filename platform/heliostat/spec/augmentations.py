@@ -13,6 +13,10 @@ from heliostat.spec.problems import InputError
 from heliostat.spec.sizes import Size
 
 
+_Share = Annotated[float, Field(gt=0, le=1)]
+_Ratio = Annotated[float, Field(gt=0)]
+
+
 class _Augmentation(Model):
     name: ClassVar[str]
 
@@ -42,14 +46,38 @@ class RandomCrop(_Augmentation):
         return size
 
 
-_BY_NAME: dict[str, type[HorizontalFlip | RandomCrop]] = {
+class RandomResizedCrop(_Augmentation):
+    """Cut a window of random area and shape out of the image as it is stored, and resize it.
+
+    Comes first in the list: the image is decoded at the scale that its window needs. Windows are
+    drawn as torchvision's `RandomResizedCrop` draws them.
+    """
+
+    name = "random_resized_crop"
+    size: Size
+    """(height, width) in pixels of what comes out."""
+    scale: tuple[_Share, _Share] = Field(default=(0.08, 1.0), strict=False)
+    """Smallest and largest area of a window, as a share of the image's."""
+    ratio: tuple[_Ratio, _Ratio] = Field(default=(3 / 4, 4 / 3), strict=False)
+    """Narrowest and widest shape of a window: width / height."""
+
+    @field_validator("scale", "ratio")
+    @classmethod
+    def _ordered(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] > ends[1]:
+            raise wrong_here(f"{ends[0]} is above {ends[1]}", "[lowest, highest]")
+        return ends
+
+
+_BY_NAME: dict[str, type[HorizontalFlip | RandomCrop | RandomResizedCrop]] = {
     "horizontal_flip": HorizontalFlip,
     "random_crop": RandomCrop,
+    "random_resized_crop": RandomResizedCrop,
 }
 
 
-def _read(value: Any) -> HorizontalFlip | RandomCrop:
-    if isinstance(value, HorizontalFlip | RandomCrop):
+def _read(value: Any) -> HorizontalFlip | RandomCrop | RandomResizedCrop:
+    if isinstance(value, HorizontalFlip | RandomCrop | RandomResizedCrop):
         return value
     name, arguments = _name_and_arguments(value)
     if name not in _BY_NAME:
@@ -71,10 +99,14 @@ def _name_and_arguments(value: Any) -> tuple[str, Any]:
     raise wrong_here("is not an augmentation", valid)
 
 
-def _written(augment: HorizontalFlip | RandomCrop) -> Any:
+def _written(augment: HorizontalFlip | RandomCrop | RandomResizedCrop) -> Any:
     arguments = augment.model_dump(mode="json")
     return {augment.name: arguments} if arguments else augment.name
 
 
-Augment = Annotated[HorizontalFlip | RandomCrop, BeforeValidator(_read), PlainSerializer(_written)]
+Augment = Annotated[
+    HorizontalFlip | RandomCrop | RandomResizedCrop,
+    BeforeValidator(_read),
+    PlainSerializer(_written),
+]
 """An augmentation, read from and dumped to the form in which a person writes it."""

@@ -19,6 +19,8 @@ class Source(Model):
     uri: str | None = Field(default=None, min_length=1)
     """A path, `s3://…`, `sklearn:digits`, `torchvision:CIFAR10`."""
     dataset: ImportPath | None = Field(default=None, validate_default=True)
+    format: str | None = None
+    """What `uri` is in, as `helio data import --format` names it; None: found out."""
     split: str | None = None
     """`name[start:stop]`, as `parse_split` reads it; None: the whole of the source."""
     args: Arguments = Field(default_factory=dict)
@@ -49,6 +51,13 @@ class Source(Model):
             raise wrong_here(message, "give either uri or dataset")
         return dataset
 
+    @field_validator("format")
+    @classmethod
+    def _of_a_uri(cls, format: str | None, info: ValidationInfo) -> str | None:
+        if format is not None and info.data.get("dataset") is not None:
+            raise wrong_here("only a uri has a format", "leave it out beside dataset")
+        return format
+
     @field_validator("args")
     @classmethod
     def _of_a_dataset(cls, args: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -61,7 +70,8 @@ class DataSpec(Model):
     """The data of a training job. Selection looks at `val` only; `test` is seen once, at the end.
 
     Images are resized to `image_size` (height, width in pixels) and converted to `channels`,
-    where these are given.
+    where these are given. `on_error` says what happens to an image that cannot be decoded: the
+    job fails and names it, or all are decoded once before the first step, and it is left out.
     """
 
     train: Source = Field(examples=["{uri: path/to/images}"])
@@ -70,3 +80,4 @@ class DataSpec(Model):
     augment: tuple[Augment, ...] = Field(default=(), strict=False)
     image_size: Size | None = None
     channels: Literal[1, 3] | None = None
+    on_error: Literal["fail", "skip"] = "fail"

@@ -1,0 +1,107 @@
+"""torchvision's `transforms.v2` by their own names, on samples or on whole batches.
+
+Boxes and masks follow the image: targets hold `tv_tensors`, which the transforms know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from heliostat.data import counter
+from heliostat.data.arguments import check_arguments
+from heliostat.data.samples import Indices
+from heliostat.spec.nearest import did_you_mean
+from heliostat.spec.problems import InputError, Key
+from heliostat.spec.transforms import Transform
+
+Apply = Callable[[Any, Any], tuple[Any, Any]]
+"""(inputs, targets) → the same, transformed."""
+
+
+def build_transforms(steps: Sequence[Transform], *, key: Key) -> Apply:
+    """Return torchvision's transforms one after the other, of an (image, target) or of a batch.
+
+    Importing torchvision takes some seconds. Raises InputError, its key below `key`, for a name
+    that torchvision does not have and for arguments that its transform does not take.
+    """
+    from torchvision.transforms import v2
+
+    built = [_build(v2, step, (*key, number)) for number, step in enumerate(steps)]
+    composed: Apply = v2.Compose(built)
+    return composed
+
+
+def each_sample(
+    apply: Apply, inputs: Any, targets: Any, *, seed: int, epoch: int, indices: Indices
+) -> tuple[Any, Any]:
+    """Return a batch each of whose samples was transformed, by (seed, epoch, sample) alone.
+
+    Images uint8 (n, C, H, W) with class targets int64 (n,) or None stay so, in the size that the
+    transforms leave. Lists of images and of dictionaries (boxes, masks) stay lists. torch's
+    global generator is seeded for each sample and is afterwards as it was.
+    """
+    from torchvision.tv_tensors import Image
+
+    seeds = counter.draw(counter.key(_TRANSFORM, seed, epoch), indices) >> np.uint64(1)
+    ragged = isinstance(inputs, list)
+    labels = [None] * len(indices) if targets is None or not ragged else targets
+    done = []
+    with _own_draws():
+        for image, target, number in zip(inputs, labels, seeds.tolist(), strict=True):
+            torch.default_generator.manual_seed(number)
+            done.append(apply(Image(image), target))
+    images = [image.as_subclass(Tensor) for image, _ in done]
+    if ragged:
+        return images, None if targets is None else [target for _, target in done]
+    return _stacked(images), targets
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        some = " and ".join(str(shape) for shape in sorted(shapes)[:2])
+        raise InputError.of(
+            f"the transforms leave images of different shapes: {some}",
+            key=("data", "augment"),
+            valid="end them with one that gives a fixed size, such as {Resize: {size: [64, 64]}}",
+        )
+    return torch.stack(images)
+
+
+def _build(v2: Any, step: Transform, key: Key) -> Any:
+    known = {
+        name: made
+        for name, made in vars(v2).items()
+        if isinstance(made, type) and issubclass(made, v2.Transform) and name not in _NOT_BY_NAME
+    }
+    if step.name not in known:
+        raise InputError.of(
+            f"torchvision.transforms.v2 has no {step.name!r}",
+            key=key,
+            valid=did_you_mean(step.name, known),
+        )
+    check_arguments(step.name, known[step.name], step.args, key=(*key, step.name))
+    try:
+        return known[step.name](**step.args)
+    except (TypeError, ValueError) as error:
+        raise InputError.of(f"{step.name}: {error}", key=(*key, step.name)) from error
+
+
+# They take other transforms or functions, which a spec cannot name; or are the base itself.
+_NOT_BY_NAME = ("Transform", "Compose", "Lambda", "RandomApply", "RandomChoice", "RandomOrder")
+_TRANSFORM = 0x7F2
+
+
+@contextmanager
+def _own_draws() -> Any:
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)

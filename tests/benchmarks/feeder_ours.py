@@ -1,0 +1,60 @@
+"""heliostat's own feeder, as a training job uses it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+from feeder_data import Part, threads
+from torch import Tensor
+
+from heliostat.data import TrainBatches, open_source
+from heliostat.data.decoded_cache import CacheSettings
+from heliostat.data.images import EncodedImages
+from heliostat.spec.augmentations import HorizontalFlip, RandomCrop, RandomResizedCrop
+from heliostat.spec.sources import Source
+from heliostat.vision.normalize import Normalize
+
+CACHES = {
+    "heliostat": None,
+    "heliostat, cache": CacheSettings(),
+    "heliostat, cache 160": CacheSettings(short_side=160),
+}
+
+
+class Ours:
+    """The part's batches, normalised."""
+
+    def __init__(self, part: Part, folder: Path, cache: CacheSettings | None, home: Path) -> None:
+        os.environ["HELIO_HOME"] = str(home)
+        torch.set_num_threads(threads())
+        size = (part.size, part.size)
+        if part.name == "user_transform":
+            dataset = {"root": str(folder), "size": part.size}
+            source = Source(dataset="feeder_user_dataset:Photos", args=dataset)
+            samples, steps = open_source(source), ()
+        else:
+            crop = (
+                RandomCrop(padding=part.padding) if part.padding else RandomResizedCrop(size=size)
+            )
+            source = Source(uri=str(folder), split="train" if part.name == "arrays" else None)
+            samples = open_source(source, image_size=None if part.padding else size)
+            steps = (crop, HorizontalFlip())
+        if isinstance(samples, EncodedImages):
+            samples = samples.decoded_by("opencv", cache)
+        self._batches = TrainBatches(
+            samples, batch_size=part.batch, seed=0, rank=0, world_size=1, augment=steps
+        )
+        self._normalize: Any = Normalize(part.mean, part.std)
+        if part.name == "user_transform":
+            self._normalize = lambda inputs: inputs
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (inputs float32, targets)."""
+        with closing(self._batches.epoch(number)) as batches, torch.inference_mode():
+            for batch in batches:
+                yield self._normalize(batch.inputs), batch.targets
