@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from heliostat.data import counter
 from heliostat.data.decode import header
 from heliostat.data.drawing import INK, PAPER, Colour, colour, draw, font
+from heliostat.data.formats.arrays import png
 from heliostat.data.listing_of_dataset import ShardLost
 from heliostat.data.records import Listing, Record
+from heliostat.data.samples import Samples
 from heliostat.data.splits import choose
 from heliostat.spec.problems import InputError
 
@@ -31,10 +34,25 @@ def contact_sheet(listing: Listing, split: str, *, count: int = 24, seed: int = 
         raise InputError.of(f"the split {split!r} is empty", key=("split",))
     rows = np.sort(counter.permutation(len(records), counter.key(_CHOICE, seed))[:count])
     chosen = [_record(records, row) for row in rows.tolist()]
-    side = max(map(_side, chosen))
-    tiles = [_tile(record, listing, side) for record in chosen]
-    title = f"{listing.format}, {split}: {len(tiles):,} of {len(records):,}"
-    return _arranged(tiles, side, title, _legend(listing))
+    return _drawn(chosen, listing, f"{listing.format}, {split}: {len(rows):,} of {len(records):,}")
+
+
+def sheet_of_samples(samples: Samples, split: str, *, count: int = 24) -> Image.Image | None:
+    """Draw `count` samples as a training job reads them; None where they are no images."""
+    if samples.shape is None:
+        return None
+    rows = np.sort(counter.permutation(len(samples), counter.key(_CHOICE, 0))[:count])
+    labels = samples.labels
+    chosen = [
+        Record(
+            png(image.permute(1, 2, 0).squeeze(-1).numpy()) if isinstance(image, Tensor) else b"",
+            samples.source(row),
+            label=None if labels is None else int(labels[row]),
+        )
+        for row, image in zip(rows.tolist(), samples.read_each(rows), strict=True)
+    ]
+    listing = Listing(samples.uri, "labels", samples.classes, {split: chosen})
+    return _drawn(chosen, listing, f"{split}: {len(rows):,} of {len(samples):,}")
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,12 @@ class _Tile:
     picture: Image.Image
     lines: tuple[tuple[str, Colour], ...]
     """What stands below the picture."""
+
+
+def _drawn(chosen: Sequence[Record | InputError], listing: Listing, title: str) -> Image.Image:
+    side = max(map(_side, chosen))
+    tiles = [_tile(record, listing, side) for record in chosen]
+    return _arranged(tiles, side, title, _legend(listing))
 
 
 _CHOICE = 0x5EE7

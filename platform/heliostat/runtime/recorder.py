@@ -31,7 +31,7 @@ from heliostat.tracking.server import TrackingAway, artifact_root
 from heliostat.tracking.shipper import Shipper
 from heliostat.training.checkpoints import MANIFEST, existing
 from heliostat.training.journal import JournalReader, Record, events, read_all
-from heliostat.training.storage import write_json
+from heliostat.training.storage import SKIPPED, write_json
 
 POLL_SECONDS = 2.0
 BEAT_SECONDS = 15.0
@@ -100,6 +100,8 @@ class Recorder:
         self.ship()
         log_datasets(self._uri, self._run_id, self._datasets())
         self._attach_manifests()
+        if (skipped := self._job.folder / SKIPPED).exists():
+            attach(self._uri, self._run_id, skipped)
         recorded: dict[str, Any] = {"run_id": self._run_id, "model": None}
         if ended["status"] == "FINISHED" and (self._job.folder / "model" / "model.json").exists():
             recorded.update(self._log_model(ended["metrics"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop
+from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop, RandomResizedCrop
 from heliostat.spec.checkpointing import Checkpointing, Every, Retention
 from heliostat.spec.environment import Secret
 from heliostat.spec.jobs import EntrypointSpec, EvaluateSpec, ModelSpec, PredictSpec, TrainSpec
@@ -40,6 +40,7 @@ __all__ = [
     "PredictSpec",
     "Problem",
     "RandomCrop",
+    "RandomResizedCrop",
     "Register",
     "Resources",
     "Retention",

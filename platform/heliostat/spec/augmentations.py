@@ -12,7 +12,6 @@ from heliostat.spec.nearest import did_you_mean
 from heliostat.spec.problems import InputError
 from heliostat.spec.sizes import Size
 
-
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Ratio = Annotated[float, Field(gt=0)]
 

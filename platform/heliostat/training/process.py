@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import sysconfig
 import time
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from heliostat.data.contact_sheet import sheet_of_samples
 from heliostat.spec import DataSpec, EntrypointSpec, InputError, TrainSpec
 from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint, set_up_own
@@ -19,7 +21,7 @@ from heliostat.training.host_memory import keep_freed_memory
 from heliostat.training.loop import fit
 from heliostat.training.losses import DivergedError
 from heliostat.training.setup import DataSets, Setup, set_up
-from heliostat.training.storage import RESULT, write_json
+from heliostat.training.storage import RESULT, SKIPPED, write_json
 from heliostat.training.system_metrics import sampling
 from heliostat.vision.mistakes import Mistake, WrongTargets
 
@@ -63,12 +65,16 @@ def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, floa
     setup = set_up(spec)
     if context.is_main:
         reporter.event("data", splits=_data_facts(spec.data, setup.data))
+        _report_skipped(setup.data, context)
     if context.device.type == "cpu":
         keep_freed_memory()
     metrics = fit(spec, setup, context)
     if context.is_main:
         reporter.progress(phase="packaging the model")
         _export(spec, setup, context, code)
+        sheet = sheet_of_samples(setup.data.train, "train")
+        if sheet is not None:
+            reporter.picture("data/train", sheet, step=0)
         # Fingerprints read all of the data, so they come when training no longer waits for them.
         reporter.event("fingerprints", splits=_fingerprints(setup.data))
     return metrics
@@ -112,9 +118,20 @@ def _data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
             "uri": samples.uri,
             "split": source.split,
             "samples": len(samples),
+            "skipped": len(samples.skipped),
             "classes": list(samples.classes),
         }
     return splits
+
+
+def _report_skipped(data: DataSets, context: Context) -> None:
+    """Record which samples `on_error: skip` left out: a count a split, and a list of them all."""
+    rows = [(name, *row) for name, samples in data.splits().items() for row in samples.skipped]
+    if rows:
+        counts = {f"data/{name}_skipped": len(s.skipped) for name, s in data.splits().items()}
+        context.reporter.metrics(counts, step=0)
+        with (context.folder / SKIPPED).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("split", "sample", "why"), *rows])
 
 
 def _fingerprints(data: DataSets) -> dict[str, str]:

@@ -30,6 +30,7 @@ from heliostat.spec import (
     InputError,
     Key,
     ModelSpec,
+    RandomResizedCrop,
     Source,
     TrainSpec,
     did_you_mean,
@@ -221,7 +222,18 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 
 def _open_split(source: Source, spec: DataSpec) -> Samples:
-    return open_source(source, image_size=spec.image_size, channels=spec.channels)
+    return open_source(
+        source,
+        image_size=spec.image_size or _crop_size(spec),
+        channels=spec.channels,
+        on_error=spec.on_error,
+    )
+
+
+def _crop_size(spec: DataSpec) -> tuple[int, int] | None:
+    """Return what a random resized crop makes of training images: evaluation's have that size."""
+    first = spec.augment[0] if spec.augment else None
+    return first.size if isinstance(first, RandomResizedCrop) else None
 
 
 def _check_labels(samples: Samples) -> None:
@@ -242,10 +254,13 @@ def _two_samples(train: Samples) -> tuple[Tensor, Any]:
     with together() as step, step("data", "train"):
         inputs, targets = train.read(np.array([0, min(1, len(train) - 1)]))
     if not isinstance(inputs, Tensor):
+        boxes = isinstance(inputs, list)
         raise InputError.of(
-            f"a sample's input is a {type(inputs).__name__}",
+            "the data has boxes or masks, and no class for each image"
+            if boxes
+            else f"a sample's input is a {type(inputs).__name__}",
             key=("data", "train"),
-            valid="a tensor",
+            valid="data of classes" if boxes else "a tensor",
         )
     return inputs, targets
 

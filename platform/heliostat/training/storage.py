@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 RESULT = "result.json"
+SKIPPED = "skipped-samples.csv"
 """What a job found, in its folder: `metrics`, and `output` for a prediction."""
 
 
