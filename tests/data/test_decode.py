@@ -32,8 +32,8 @@ def test_both_decoders_read_the_same_pixels_of_every_kind_of_image(photo: Image.
         for channels in (1, 3):
             shape = (channels, photo.height, photo.width)
             by_opencv, by_pillow = (decode(content, shape, decoder) for decoder in DECODERS)
-            # Grey of a JPEG is its brightness channel, or made of its colours.
-            off = 1 if channels == 1 and name.startswith("jpeg") else 0
+            # Grey out of colours is rounded, or a JPEG's own brightness.
+            off = 1 if channels == 1 else 0
             assert np.abs(by_opencv.astype(int) - by_pillow).max() <= off, (name, channels)
             assert by_opencv.dtype == np.uint8
             assert by_opencv.flags.c_contiguous
@@ -43,9 +43,7 @@ def test_what_pillow_refuses_is_refused_with_opencv_too(photo: Image.Image) -> N
     for name, content in kinds(photo):
         for part in (content[: len(content) // 2], content[:-40], content[:20]):
             for decoder in DECODERS:
-                with pytest.raises((OSError, SyntaxError, ValueError)):
-                    decode(part, (3, 64, 64), decoder)
-                    pytest.fail(f"{name}, {len(part)} of {len(content)} bytes: decoded")
+                assert refused(part, decoder), (name, decoder, len(part), len(content))
 
 
 def test_a_photo_at_its_own_size_is_what_pillow_reads_and_resized_is_off_by_little(
@@ -108,6 +106,14 @@ def test_no_beginning_of_an_image_breaks_the_header_reader(photo: Image.Image) -
             assert read_header(content[:end]) in (None, whole)
         for at in range(2, 200):
             read_header(content[:at] + b"\xff" * 40)
+
+
+def refused(content: bytes, decoder: Decoder) -> bool:
+    try:
+        decode(content, (3, 64, 64), decoder)
+    except (OSError, SyntaxError, ValueError):
+        return True
+    return False
 
 
 def kinds(photo: Image.Image) -> Iterator[tuple[str, bytes]]:

@@ -76,10 +76,9 @@ def test_a_disk_that_fills_up_is_one_line(tmp_path: Path) -> None:
     if not full.exists():
         pytest.skip("needs /dev/full")
     pixels, there = np.zeros(12, np.uint8), np.zeros(1, np.uint8)
-    with open(full, "r+b", buffering=0) as file:
-        cache = DecodedCache(np.array([[2, 2, 3]]), pixels, there, file)
-        with pytest.raises(InputError, match=os.strerror(errno.ENOSPC)):
-            cache.put(0, np.ones((2, 2, 3), np.uint8))
+    cache = DecodedCache(np.array([[2, 2, 3]]), pixels, there, os.open(full, os.O_RDWR))
+    with pytest.raises(InputError, match=os.strerror(errno.ENOSPC)):
+        cache.put(0, np.ones((2, 2, 3), np.uint8))
     assert cache[0] is None
 
 

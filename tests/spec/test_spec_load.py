@@ -21,10 +21,12 @@ from heliostat.spec import (
     Secret,
     Sgd,
     TrainSpec,
+    Transform,
     dump,
     load,
     parse,
 )
+from heliostat.spec.sources import DecodedCache
 
 Write = Callable[..., Path]
 Mistakes = Callable[..., list[str]]
@@ -69,8 +71,12 @@ def test_a_task_of_the_users_own_has_no_objective_unless_given(write: Write) -> 
 def test_every_form_is_read_and_comes_back_the_same(write: Write) -> None:
     spec = train(
         write(),
-        "data.augment=[horizontal_flip, {random_crop: {padding: 2}}, {random_crop: {size: 24}}]",
+        "data.augment=[horizontal_flip, {random_crop: {padding: 2}}, {random_crop: {size: 24}},"
+        " RandomGrayscale, {ColorJitter: {hue: 0.1}}]",
         "data.image_size=32",
+        "data.cache=decoded",
+        "data.augment_on_device=[{MixUp: {num_classes: 10}}]",
+        "data.val={uri: images, format: coco}",
         "data.test={dataset: mine:Things, args: {n: [1, {a: null}]}, split: 'all[-10%:]'}",
         "resources.workers=[1, 3]",
         "batch_size=7",
@@ -84,7 +90,10 @@ def test_every_form_is_read_and_comes_back_the_same(write: Write) -> None:
         HorizontalFlip(),
         RandomCrop(padding=2),
         RandomCrop(size=(24, 24)),
+        Transform(name="RandomGrayscale"),
+        Transform(name="ColorJitter", args={"hue": 0.1}),
     )
+    assert spec.data.cache == DecodedCache()
     assert spec.data.image_size == (32, 32)
     assert spec.resources.elastic
     assert (spec.resources.min_workers, spec.resources.max_workers) == (1, 3)

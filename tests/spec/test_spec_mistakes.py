@@ -22,8 +22,8 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_their_order(mistakes: Mi
     assert mistakes(swap=swap) == [
         "train.yaml:6: data.val.split: unknown split 'vla'; did you mean val? "
         "one of all, test, train, val",
-        "train.yaml:7: data.shuffle: unknown key; one of augment, channels, image_size, on_error, "
-        "test, train, val",
+        "train.yaml:7: data.shuffle: unknown key; one of augment, augment_on_device, cache, "
+        "channels, decoder, image_size, loader_processes, on_error, test, train, val",
         "train.yaml:8: batch_size: 63 is not divisible by 2 workers; 62 or 64",
         "train.yaml:9: optimizer.name: unknown optimizer 'sdg'; did you mean sgd? "
         "one of adam, adamw, sgd",
@@ -56,6 +56,12 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_their_order(mistakes: Mi
         ("optimizer.nesterov=no", "optimizer.nesterov: must be true or false, not 'no'"),
         ("schedule=cosine", "must be a mapping, not 'cosine'; such as schedule: {name: cosine}"),
         ("data.augment=horizontal_flip", "data.augment: must be a list, not 'horizontal_flip'"),
+        ("data.augment=[ColorJitter, horizontal_flip]", "data.augment[1]: stands after torchvis"),
+        ("data.augment=[{RandomRotation: 3}]", "data.augment[0].RandomRotation: its arguments are"),
+        ("data.augment_on_device=[mixup]", "data.augment_on_device[0]: 'mixup' is no name of torc"),
+        ("data.cache=everything", "data.cache: "),
+        ("data.cache={short_side: 2}", "data.cache.short_side: 2 is out of range; 8 or more"),
+        ("data.loader_processes=-1", "data.loader_processes: -1 is out of range; 0 or more"),
         ("data.augment=[3]", "data.augment[0]: is not an augmentation; a name, such as"),
         ("model=", "model: must be a mapping, not null; such as model: {name: resnet18}"),
         ("data=images", "must be a mapping, not 'images'; such as data: {train: path/to/images}"),

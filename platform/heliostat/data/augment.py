@@ -17,19 +17,28 @@ from heliostat.data import counter
 from heliostat.data.crops import Windows
 from heliostat.data.decode import cut
 from heliostat.data.images import EncodedImages
+from heliostat.data.paths import one_line
 from heliostat.data.samples import Indices, Samples
+from heliostat.data.transforms import Apply, build_transforms, each_sample
 from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop, RandomResizedCrop
 from heliostat.spec.problems import InputError
+from heliostat.spec.transforms import Transform
 
 Images = NDArray[np.generic]
+Own = HorizontalFlip | RandomCrop | RandomResizedCrop
 
 
 def read_augmented(
-    samples: Samples, indices: Indices, steps: Sequence[Augment], key: tuple[int, int]
+    samples: Samples,
+    indices: Indices,
+    steps: Sequence[Own],
+    apply: Apply | None,
+    key: tuple[int, int],
 ) -> tuple[Any, Any]:
-    """Return (inputs, targets) of n samples, augmented by `steps`; `key` is (seed, epoch).
+    """Return (inputs, targets) of n samples, augmented by `steps`, then by torchvision's `apply`.
 
-    A random resized crop is part of reading where the samples are encoded images.
+    `key` is (seed, epoch). A random resized crop is part of reading where the samples are
+    encoded images.
     """
     first = 0
     if steps and isinstance(steps[0], RandomResizedCrop) and isinstance(samples, EncodedImages):
@@ -38,12 +47,24 @@ def read_augmented(
         inputs, targets = samples.read_windows(indices, windows)
     else:
         inputs, targets = samples.read(indices, key)
-    return (augment(inputs, steps, *key, indices, first) if steps else inputs), targets
+    if steps:
+        inputs = augment(inputs, steps, *key, indices, first)
+    if apply is None:
+        return inputs, targets
+    return each_sample(apply, inputs, targets, seed=key[0], epoch=key[1], indices=indices)
+
+
+def divided(steps: Sequence[Augment]) -> tuple[tuple[Own, ...], Apply | None]:
+    """Return heliostat's own augmentations, and torchvision's that come after them as one."""
+    own = tuple(step for step in steps if not isinstance(step, Transform))
+    others = [step for step in steps if isinstance(step, Transform)]
+    key = ("augment",)
+    return own, build_transforms(others, key=key, first=len(own)) if others else None
 
 
 def augment(
     inputs: Tensor,
-    steps: Sequence[Augment],
+    steps: Sequence[Own],
     seed: int,
     epoch: int,
     indices: Indices,
@@ -72,13 +93,16 @@ def check_augment(steps: Sequence[Augment], samples: Samples) -> None:
             key=("augment",),
             valid="tensors (C, H, W) of uint8 or float, or no augment",
         )
+    own, apply = divided(steps)
     height, width = inputs.shape[-2:]
-    for number, step in enumerate(steps):
+    for number, step in enumerate(own):
         if isinstance(step, RandomResizedCrop):
             _check_first(number)
             height, width = step.size
         elif isinstance(step, RandomCrop):
             height, width = _checked_crop(step, height, width, number)
+    if apply is not None:
+        _check_leaves_images(apply, inputs)
 
 
 def is_images(inputs: object) -> bool:
@@ -128,7 +152,7 @@ _AUGMENT = 0xA06
 _PIXELS = (torch.uint8, torch.float16, torch.float32, torch.float64)
 
 
-def _apply(images: Images, step: Augment, key: int, indices: Indices) -> Images:
+def _apply(images: Images, step: Own, key: int, indices: Indices) -> Images:
     if isinstance(step, HorizontalFlip):
         return horizontal_flip(images, counter.draw(key, indices) >> np.uint64(63) == 1)
     if isinstance(step, RandomResizedCrop):
@@ -139,6 +163,23 @@ def _apply(images: Images, step: Augment, key: int, indices: Indices) -> Images:
     top = counter.below(downs, counter.draw(counter.key(key, 0), indices))
     left = counter.below(rights, counter.draw(counter.key(key, 1), indices))
     return random_crop(images, step.padding, size, top, left)
+
+
+def _check_leaves_images(apply: Apply, inputs: Tensor) -> None:
+    indices = np.zeros(1, np.int64)
+    try:
+        done, _ = each_sample(apply, inputs, None, seed=0, epoch=0, indices=indices)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError.of(
+            f"torchvision's transforms do not take these images: {one_line(error)}",
+            key=("augment",),
+        ) from error
+    if not is_images(done) or done.dtype != inputs.dtype:
+        raise InputError.of(
+            f"the transforms turn images of {inputs.dtype} into {done.dtype}",
+            key=("augment",),
+            valid="transforms that leave the type: normalising is part of the model",
+        )
 
 
 def _check_first(number: int) -> None:

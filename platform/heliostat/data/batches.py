@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from heliostat.data.augment import read_augmented
+from heliostat.data.augment import divided, read_augmented
+from heliostat.data.in_processes import in_processes
 from heliostat.data.order import epoch_order, rank_slice
 from heliostat.data.prefetch import prefetch
 from heliostat.data.samples import Indices, Samples
@@ -51,17 +53,20 @@ class TrainBatches:
         rank: int,
         world_size: int,
         augment: Sequence[Augment] = (),
+        processes: int = 0,
     ) -> None:
         """Take `batch_size` as the global batch's, over all ranks.
 
-        `augment` is what `check_augment` allows for the samples.
+        `augment` is what `check_augment` allows for the samples. Batches are read ahead in
+        `processes` of their own, or in a thread where that is 0: they are the same.
         """
         self._samples = samples
         self._batch_size = batch_size
         self._seed = seed
         self._rank = rank
         self._world_size = world_size
-        self._augment = tuple(augment)
+        self._augment, self._apply = divided(augment)
+        self._processes = processes
 
     @property
     def steps_per_epoch(self) -> int:
@@ -80,18 +85,24 @@ class TrainBatches:
         )
 
     def epoch(self, epoch: int, start: int = 0) -> Batches:
-        """Yield this rank's batches of an epoch from batch `start` on, read ahead in a thread."""
-        return _ahead(self._samples, self._epoch(epoch, start))
-
-    def _epoch(self, epoch: int, start: int) -> Batches:
+        """Yield this rank's batches of an epoch from batch `start` on, read ahead."""
         order = epoch_order(len(self._samples), self._seed, epoch, self._samples.blocks)
-        for number in range(start, self.steps_per_epoch):
-            whole = order[number * self._batch_size :][: self._batch_size]
-            first, stop = rank_slice(len(whole), self._rank, self._world_size)
-            indices, weight = (whole[first:stop], 1.0) if stop > first else (whole[:1], 0.0)
-            key = self._seed, epoch
-            inputs, targets = read_augmented(self._samples, indices, self._augment, key)
-            yield _batch(inputs, targets, indices, number, len(whole), weight)
+        read = partial(self._read, epoch, order)
+        numbers = range(start, self.steps_per_epoch)
+        if self._processes:
+            return (_pinned(batch) for batch in in_processes(read, numbers, self._processes))
+        # torchvision draws from torch's global generator, which the training step uses too.
+        background = self._samples.background and self._apply is None
+        batches = (_pinned(read(number)) for number in numbers)
+        return prefetch(batches) if background else batches
+
+    def _read(self, epoch: int, order: Indices, number: int) -> Batch:
+        whole = order[number * self._batch_size :][: self._batch_size]
+        first, stop = rank_slice(len(whole), self._rank, self._world_size)
+        indices, weight = (whole[first:stop], 1.0) if stop > first else (whole[:1], 0.0)
+        key = self._seed, epoch
+        inputs, targets = read_augmented(self._samples, indices, self._augment, self._apply, key)
+        return _batch(inputs, targets, indices, number, len(whole), weight)
 
 
 def evaluation_batches(samples: Samples, *, batch_size: int, rank: int, world_size: int) -> Batches:
@@ -101,7 +112,8 @@ def evaluation_batches(samples: Samples, *, batch_size: int, rank: int, world_si
     there are fewer samples than ranks. `batch_size` is the global one: a rank takes its part of
     it at once, rounded up.
     """
-    return _ahead(samples, _evaluation(samples, -(-batch_size // world_size), rank, world_size))
+    batches = _evaluation(samples, -(-batch_size // world_size), rank, world_size)
+    return prefetch(batches) if samples.background else batches
 
 
 def _evaluation(samples: Samples, at_once: int, rank: int, world_size: int) -> Batches:
@@ -110,24 +122,22 @@ def _evaluation(samples: Samples, at_once: int, rank: int, world_size: int) -> B
     for number, start in enumerate(range(first, stop, at_once)):
         indices = np.arange(start, min(start + at_once, stop))
         inputs, targets = samples.read(indices)
-        yield _batch(inputs, targets, indices, number, len(indices), 1.0)
+        yield _pinned(_batch(inputs, targets, indices, number, len(indices), 1.0))
 
 
 def _batch(
     inputs: Any, targets: Any, indices: Indices, number: int, global_size: int, weight: float
 ) -> Batch:
     index = torch.from_numpy(indices.copy())
-    batch = Batch(inputs, targets, index, number, global_size, weight)
-    # Pinned, so that the loop's copy to the GPU can run beside the step before it.
-    return _pinned(batch) if torch.cuda.is_available() else batch
+    return Batch(inputs, targets, index, number, global_size, weight)
 
 
 def _pinned(batch: Batch) -> Batch:
+    """Return the batch in memory from which a GPU copies beside the step before it."""
+    if not torch.cuda.is_available():
+        return batch
+
     def pin(value: Any) -> Any:
         return value.pin_memory() if isinstance(value, Tensor) else value
 
     return replace(batch, inputs=pin(batch.inputs), targets=pin(batch.targets))
-
-
-def _ahead(samples: Samples, batches: Batches) -> Batches:
-    return prefetch(batches) if samples.background else batches

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkstemp
@@ -40,26 +41,27 @@ class CacheSettings:
         return round(height * scale), round(width * scale)
 
 
-def cache_folder(key: str) -> Path:
-    """Return the folder of this node's cache for what `key` stands for."""
+def cache_folder() -> Path:
+    """Return the folder of this node's caches."""
     home = Path(os.environ.get("HELIO_HOME") or "~/.heliostat").expanduser()
-    return home / "cache" / "decoded" / key
+    return home / "cache" / "decoded"
 
 
 class DecodedCache:
     """Decoded images by number, each there once any of the processes has put it there."""
 
-    def __init__(
-        self, shapes: Shapes, pixels: Pixels, there: Pixels, file: BinaryIO | None
-    ) -> None:
+    def __init__(self, shapes: Shapes, pixels: Pixels, there: Pixels, file: int | None) -> None:
         """Take the images' `pixels` one after the other, and a mark for each that is `there`.
 
-        `file` holds both; None where they are plain memory.
+        `file` is the descriptor of what holds both, closed with this; None where they are plain
+        memory.
         """
         self._shapes = shapes
         self._pixels = pixels
         self._there = there
         self._file = file
+        if file is not None:
+            weakref.finalize(self, os.close, file)
         sizes = shapes.prod(axis=1)
         self._starts = np.cumsum(sizes) - sizes
 
@@ -80,12 +82,13 @@ class DecodedCache:
         total = int(shapes.prod(axis=1).sum())
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = _open(folder, len(shapes), total)
+            with _open(folder, len(shapes), total) as file:
+                start = _pixels_start(len(shapes))
+                there: Pixels = np.memmap(file, np.uint8, "r+", 0, (len(shapes),))
+                pixels: Pixels = np.memmap(file, np.uint8, "r", start, (total,))
+                return cls(shapes, pixels, there, os.dup(file.fileno()))
         except OSError as error:
-            raise _unwritable(folder, error) from error
-        there: Pixels = np.memmap(file, np.uint8, "r+", 0, (len(shapes),))
-        pixels: Pixels = np.memmap(file, np.uint8, "r", _pixels_start(len(shapes)), (total,))
-        return cls(shapes, pixels, there, file)
+            raise _unwritable(error) from error
 
     def missing(self, indices: Indices) -> Indices:
         """Return those of the images that are not there yet, each once."""
@@ -116,14 +119,14 @@ class DecodedCache:
 
     def _write(self, image: Pixels, at: int) -> None:
         # Not through the map: a page that a full disk has no room for would end the process.
-        assert self._file is not None
+        assert self._file is not None  # the caller has looked
         content = image.data.cast("B")
         try:
             while content:
-                written = os.pwrite(self._file.fileno(), content, at)
+                written = os.pwrite(self._file, content, at)
                 content, at = content[written:], at + written
         except OSError as error:
-            raise _unwritable(Path(self._file.name), error) from error
+            raise _unwritable(error) from error
 
 
 _WHOLE = "images.u8"
@@ -143,9 +146,9 @@ def _open(folder: Path, count: int, total: int) -> BinaryIO:
         if not partial.exists():
             _create(partial, count, total)
     path = whole if whole.exists() else partial
-    file = open(path, "r+b", buffering=0)  # noqa: SIM115 - the cache keeps it
-    if os.fstat(file.fileno()).st_size != _pixels_start(count) + total:
+    if path.stat().st_size != _pixels_start(count) + total:
         raise OSError(f"{path} is damaged")
+    file = open(path, "r+b")  # noqa: SIM115 - the caller closes it
     if path == partial and all(file.read(count)):
         os.fsync(file.fileno())
         partial.replace(whole)
@@ -180,9 +183,9 @@ def _boot() -> str:
         return "any"  # not Linux
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
+def _unwritable(error: OSError) -> InputError:
     return InputError.of(
-        f"the cache of decoded images in {path} cannot be written: {one_line(error)}",
+        f"the cache of decoded images in {cache_folder()} cannot be written: {one_line(error)}",
         key=("cache",),
         valid="a smaller one ({short_side: 160}), or none",
     )

@@ -197,14 +197,14 @@ class EncodedImages:
 
     def _opened_kept(self) -> DecodedCache | None:
         if self._kept is None and self._settings is not None:
-            folder = cache_folder(self._cache_key(self.shape))
+            folder = cache_folder() / self._cache_key(self.shape)
             shapes = np.broadcast_to(np.array(self.shape), (len(self), 3))
             self._kept = DecodedCache.in_folder(folder, shapes)
         return self._kept
 
     def _opened_photos(self) -> CachedPhotos | None:
         if self._photos is None and self._settings is not None:
-            folder = cache_folder(self._cache_key(self._settings.short_side))
+            folder = cache_folder() / self._cache_key(self._settings.short_side)
             self._photos = CachedPhotos(
                 self._store, self.shape[0], self._decoder, self._settings, folder
             )

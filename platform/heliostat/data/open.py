@@ -13,7 +13,8 @@ from heliostat.data.annotated import Annotated
 from heliostat.data.arrays import Arrays
 from heliostat.data.cifar import batch_files, open_cifar
 from heliostat.data.dataset import is_dataset, open_imported
-from heliostat.data.decode import SUFFIXES
+from heliostat.data.decode import SUFFIXES, Decoder
+from heliostat.data.decoded_cache import CacheSettings
 from heliostat.data.digits import URI as DIGITS
 from heliostat.data.digits import open_digits
 from heliostat.data.folders import open_file, open_folder
@@ -29,7 +30,7 @@ from heliostat.data.torchvision_sets import SCHEME as TORCHVISION
 from heliostat.data.torchvision_sets import open_torchvision
 from heliostat.data.user_dataset import UserDataset, open_dataset
 from heliostat.spec.problems import InputError
-from heliostat.spec.sources import Source
+from heliostat.spec.sources import DecodedCache, Source
 from heliostat.spec.splits import Split, parse_split
 
 
@@ -40,6 +41,8 @@ def open_source(
     channels: int | None = None,
     labelled: bool = True,
     on_error: Literal["fail", "skip"] = "fail",
+    decoder: Decoder = "opencv",
+    cache: DecodedCache | None = None,
 ) -> Samples:
     """Return the samples of a source's split.
 
@@ -47,7 +50,8 @@ def open_source(
     these are None they keep their own, which must be one for all (annotated images may differ in
     size, and have 3 channels). Not labelled: labels are not needed, and left out where they would
     have to be looked for. `on_error: skip` decodes all images once and leaves out those that
-    cannot be, which the samples' `skipped` lists.
+    cannot be, which the samples' `skipped` lists. `decoder` and `cache` say how encoded images
+    of classes become pixels, and whether those are kept.
 
     Raises InputError, its keys relative to the source, for whatever is wrong with the source; and
     whatever a dataset of the user's own raises, as it is.
@@ -60,7 +64,10 @@ def open_source(
         # In a block-wise order, samples of a shard must stay beside one another.
         samples = samples.take(rows if samples.blocks is None else np.sort(rows))
     if on_error == "skip" and isinstance(samples, EncodedImages | Annotated):
-        return readable(samples)
+        samples = readable(samples)
+    if isinstance(samples, EncodedImages):
+        settings = None if cache is None else CacheSettings(cache.short_side)
+        return samples.decoded_by(decoder, settings)
     return samples
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -46,6 +47,10 @@ def each(work: Callable[[int], None], numbers: range) -> None:
 def decoders() -> ThreadPoolExecutor:
     """Return the process's threads for decoding."""
     return ThreadPoolExecutor(_cpus(), thread_name_prefix="heliostat-decode")
+
+
+# A forked process (a loader's) has this one's pool without its threads.
+os.register_at_fork(after_in_child=decoders.cache_clear)
 
 
 _WORTH_THREADS = 3e-4  # seconds

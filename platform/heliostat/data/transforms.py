@@ -24,15 +24,16 @@ Apply = Callable[[Any, Any], tuple[Any, Any]]
 """(inputs, targets) → the same, transformed."""
 
 
-def build_transforms(steps: Sequence[Transform], *, key: Key) -> Apply:
+def build_transforms(steps: Sequence[Transform], *, key: Key, first: int = 0) -> Apply:
     """Return torchvision's transforms one after the other, of an (image, target) or of a batch.
 
-    Importing torchvision takes some seconds. Raises InputError, its key below `key`, for a name
-    that torchvision does not have and for arguments that its transform does not take.
+    Importing torchvision takes some seconds. Raises InputError for a name that torchvision does
+    not have and for arguments that its transform does not take; its key is below `key`, where
+    the steps are counted from `first`.
     """
     from torchvision.transforms import v2
 
-    built = [_build(v2, step, (*key, number)) for number, step in enumerate(steps)]
+    built = [_build(v2, step, (*key, number)) for number, step in enumerate(steps, first)]
     composed: Apply = v2.Compose(built)
     return composed
 
@@ -68,7 +69,7 @@ def _stacked(images: list[Tensor]) -> Tensor:
         some = " and ".join(str(shape) for shape in sorted(shapes)[:2])
         raise InputError.of(
             f"the transforms leave images of different shapes: {some}",
-            key=("data", "augment"),
+            key=("augment",),
             valid="end them with one that gives a fixed size, such as {Resize: {size: [64, 64]}}",
         )
     return torch.stack(images)

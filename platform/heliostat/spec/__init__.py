@@ -16,6 +16,7 @@ from heliostat.spec.resources import Resources, Retries
 from heliostat.spec.schedules import Constant, Cosine, OneCycle, Schedule, Step
 from heliostat.spec.sources import DataSpec, Source
 from heliostat.spec.splits import Split, parse_split
+from heliostat.spec.transforms import Transform
 from heliostat.spec.tune import TuneSpec
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Split",
     "Step",
     "TrainSpec",
+    "Transform",
     "TuneSpec",
     "did_you_mean",
     "dotted",

@@ -1,4 +1,8 @@
-"""Augmentations of training images, written `horizontal_flip` or `{random_crop: {padding: 2}}`."""
+"""Augmentations of training images, written `horizontal_flip` or `{random_crop: {padding: 2}}`.
+
+Those in small letters are heliostat's own, made for whole batches at once; capitals name
+torchvision's, which are applied to one sample after the other.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,13 @@ from heliostat.spec.explain import validated
 from heliostat.spec.nearest import did_you_mean
 from heliostat.spec.problems import InputError
 from heliostat.spec.sizes import Size
+from heliostat.spec.transforms import (
+    Transform,
+    is_torchvisions,
+    name_and_arguments,
+    read_transform,
+    written,
+)
 
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Ratio = Annotated[float, Field(gt=0)]
@@ -75,10 +86,12 @@ _BY_NAME: dict[str, type[HorizontalFlip | RandomCrop | RandomResizedCrop]] = {
 }
 
 
-def _read(value: Any) -> HorizontalFlip | RandomCrop | RandomResizedCrop:
-    if isinstance(value, HorizontalFlip | RandomCrop | RandomResizedCrop):
+def _read(value: Any) -> _Any:
+    if isinstance(value, _Any):
         return value
-    name, arguments = _name_and_arguments(value)
+    name, arguments = name_and_arguments(value)
+    if is_torchvisions(name):
+        return read_transform(value)
     if name not in _BY_NAME:
         raise wrong_here(f"unknown augmentation {name!r}", did_you_mean(name, _BY_NAME))
     try:
@@ -88,24 +101,13 @@ def _read(value: Any) -> HorizontalFlip | RandomCrop | RandomResizedCrop:
         raise wrong(*error.under(*prefix).problems) from None
 
 
-def _name_and_arguments(value: Any) -> tuple[str, Any]:
-    if isinstance(value, str):
-        return value, {}
-    if isinstance(value, dict) and len(value) == 1:
-        name, arguments = next(iter(value.items()))
-        return name, {} if arguments is None else arguments
-    valid = "a name, such as horizontal_flip, or {random_crop: {padding: 2}}"
-    raise wrong_here("is not an augmentation", valid)
-
-
-def _written(augment: HorizontalFlip | RandomCrop | RandomResizedCrop) -> Any:
+def _written(augment: _Any) -> Any:
+    if isinstance(augment, Transform):
+        return written(augment)
     arguments = augment.model_dump(mode="json")
     return {augment.name: arguments} if arguments else augment.name
 
 
-Augment = Annotated[
-    HorizontalFlip | RandomCrop | RandomResizedCrop,
-    BeforeValidator(_read),
-    PlainSerializer(_written),
-]
+_Any = HorizontalFlip | RandomCrop | RandomResizedCrop | Transform
+Augment = Annotated[_Any, BeforeValidator(_read), PlainSerializer(_written)]
 """An augmentation, read from and dumped to the form in which a person writes it."""

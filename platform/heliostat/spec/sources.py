@@ -11,6 +11,7 @@ from heliostat.spec.base import Arguments, ImportPath, Model, wrong, wrong_here
 from heliostat.spec.problems import InputError
 from heliostat.spec.sizes import Size
 from heliostat.spec.splits import parse_split
+from heliostat.spec.transforms import BatchTransform, Transform
 
 
 class Source(Model):
@@ -66,12 +67,27 @@ class Source(Model):
         return args
 
 
+class DecodedCache(Model):
+    """That images are decoded once a node, written `decoded` or `{short_side: 160}`."""
+
+    short_side: int | None = Field(default=None, ge=8)
+    """Keep them with their shorter side reduced to this many pixels; None: as they are."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, values: Any) -> Any:
+        return {} if values == "decoded" else values
+
+
 class DataSpec(Model):
     """The data of a training job. Selection looks at `val` only; `test` is seen once, at the end.
 
     Images are resized to `image_size` (height, width in pixels) and converted to `channels`,
     where these are given. `on_error` says what happens to an image that cannot be decoded: the
     job fails and names it, or all are decoded once before the first step, and it is left out.
+    The transforms in `augment_on_device` are torchvision's, applied to whole batches where the
+    model is (MixUp, CutMix): a worker's share of a batch is one, so their pixels depend on the
+    number of workers.
     """
 
     train: Source = Field(examples=["{uri: path/to/images}"])
@@ -80,4 +96,18 @@ class DataSpec(Model):
     augment: tuple[Augment, ...] = Field(default=(), strict=False)
     image_size: Size | None = None
     channels: Literal[1, 3] | None = None
+    augment_on_device: tuple[BatchTransform, ...] = Field(default=(), strict=False)
     on_error: Literal["fail", "skip"] = "fail"
+    decoder: Literal["opencv", "pillow"] = "opencv"
+    cache: DecodedCache | None = None
+    loader_processes: int = Field(default=0, ge=0)
+    """Processes that read beside each worker, for slow Python of your own; 0: a thread."""
+
+    @field_validator("augment")
+    @classmethod
+    def _torchvisions_come_last(cls, augment: tuple[Augment, ...]) -> tuple[Augment, ...]:
+        kinds = [isinstance(step, Transform) for step in augment]
+        if kinds != sorted(kinds):
+            number = kinds.index(True) + kinds[kinds.index(True) :].index(False)
+            raise wrong_here("stands after torchvision's", "before them", key=(number,))
+        return augment

@@ -41,7 +41,8 @@ def written(transform: Transform) -> Any:
     return {transform.name: transform.args} if transform.args else transform.name
 
 
-def _read(value: Any) -> Transform:
+def read_transform(value: Any) -> Transform:
+    """Return what a person wrote, as it stands in YAML."""
     if isinstance(value, Transform):
         return value
     name, arguments = name_and_arguments(value)
@@ -52,5 +53,5 @@ def _read(value: Any) -> Transform:
     return Transform(name=name, args=arguments)
 
 
-BatchTransform = Annotated[Transform, BeforeValidator(_read), PlainSerializer(written)]
+BatchTransform = Annotated[Transform, BeforeValidator(read_transform), PlainSerializer(written)]
 """A transform of whole batches, on the device."""

@@ -75,6 +75,7 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
         rank=context.rank,
         world_size=context.world_size,
         augment=spec.data.augment,
+        processes=spec.data.loader_processes,
     )
     run = begin(spec, setup, context, batches.steps_per_epoch)
     restore(run)
@@ -88,6 +89,8 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
         for batch in batches.epoch(epoch, start):
             seed_step(spec.seed, progress.step, context.rank)
             inputs, targets = to_device((batch.inputs, batch.targets), context.device)
+            if setup.augment_on_device is not None:
+                inputs, targets = setup.augment_on_device(inputs, targets)
             with autocast(context.device, spec.precision):
                 losses = setup.task.loss(replica, inputs, targets)
             # DDP averages gradients over the ranks, so this rank's share of the mean over the

@@ -25,6 +25,7 @@ from heliostat.data import (
     open_source,
     statistics,
 )
+from heliostat.data.transforms import Apply, build_transforms
 from heliostat.spec import (
     DataSpec,
     InputError,
@@ -67,6 +68,8 @@ class Setup:
     model: nn.Module
     example: Tensor
     """Two samples' inputs as they come from the data set: (2, …)."""
+    augment_on_device: Apply | None = None
+    """What is done to a batch (inputs, targets) where the model is, before each step."""
 
 
 def set_up(spec: TrainSpec) -> Setup:
@@ -91,6 +94,8 @@ def set_up(spec: TrainSpec) -> Setup:
             check_objective(spec, task)
         with step("data"):
             check_augment(spec.data.augment, data.train)
+        with step("data"):
+            on_device = _on_device(spec.data)
         with step():
             example, targets = _two_samples(data.train)
             model = build_model(spec.model, data.train, example, spec.seed)
@@ -100,7 +105,7 @@ def set_up(spec: TrainSpec) -> Setup:
     try_out(spec.model.name, model, task, example, targets)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError.of(f"{spec.model.name} has no parameter to train", key=("model", "name"))
-    return Setup(data, task, model, example)
+    return Setup(data, task, model, example, on_device)
 
 
 def open_data(spec: DataSpec) -> DataSets:
@@ -221,12 +226,19 @@ def _check_takes(name: str, model: nn.Module, inputs: Tensor) -> None:
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 
+def _on_device(spec: DataSpec) -> Apply | None:
+    steps = spec.augment_on_device
+    return build_transforms(steps, key=("augment_on_device",)) if steps else None
+
+
 def _open_split(source: Source, spec: DataSpec) -> Samples:
     return open_source(
         source,
         image_size=spec.image_size or _crop_size(spec),
         channels=spec.channels,
         on_error=spec.on_error,
+        decoder=spec.decoder,
+        cache=spec.cache,
     )
 
 
