@@ -45,7 +45,7 @@ class Ours:
             samples = open_source(source, image_size=None if part.padding else size)
             steps = (crop, HorizontalFlip())
         if isinstance(samples, EncodedImages):
-            samples = samples.decoded_by("opencv", cache)
+            samples = samples.decoded_by("simplejpeg", cache)
         self._batches = TrainBatches(
             samples, batch_size=part.batch, seed=0, rank=0, world_size=1, augment=steps
         )

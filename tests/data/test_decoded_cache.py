@@ -88,7 +88,7 @@ def test_later_epochs_cut_the_same_windows_from_the_cache(
 ) -> None:
     indices = np.arange(10)
     windows = Windows.of(CROP, 1, indices)
-    kept = photos.decoded_by("opencv", CacheSettings(short_side))
+    kept = photos.decoded_by("simplejpeg", CacheSettings(short_side))
     first, _ = kept.read_windows(indices, windows)
     for path in photos._store.paths:  # type: ignore[attr-defined]
         os.truncate(path, 0)
@@ -107,15 +107,15 @@ def test_the_cache_changes_pixels_by_little_and_only_by_its_scale(
         pair = [samples.read_windows(indices, windows)[0].float() for samples in (first, second)]
         return float((pair[0] - pair[1]).abs().mean())
 
-    whole = photos.decoded_by("opencv", CacheSettings())
+    whole = photos.decoded_by("simplejpeg", CacheSettings())
     assert off(photos, whole) < 4
     assert off(whole, photos.decoded_by("pillow", CacheSettings())) == 0
-    assert off(whole, photos.decoded_by("opencv", CacheSettings(short_side=128))) < 8
+    assert off(whole, photos.decoded_by("simplejpeg", CacheSettings(short_side=128))) < 8
 
 
 def test_a_changed_file_has_another_cache(photos: EncodedImages, helio_home: Path) -> None:
     first, second = photos._store.paths[:2]  # type: ignore[attr-defined]
-    photos.decoded_by("opencv", CacheSettings()).read(np.arange(2))
+    photos.decoded_by("simplejpeg", CacheSettings()).read(np.arange(2))
     shutil.copy(second, first)
-    inputs, _ = photos.decoded_by("opencv", CacheSettings()).read(np.arange(2))
+    inputs, _ = photos.decoded_by("simplejpeg", CacheSettings()).read(np.arange(2))
     assert torch.equal(inputs[0], inputs[1])

@@ -110,6 +110,17 @@ def test_equal_probabilities_are_no_success() -> None:
     assert (figures["accuracy"], figures["top5_accuracy"]) == (0.1, 0.5)
 
 
+def test_targets_may_be_shares_of_the_classes_as_mixup_makes_them() -> None:
+    logits, targets = logits_and_targets(20, 4, 4)
+    task = Classification(["a", "b", "c", "d"])
+    of_classes = task.loss(nn.Identity(), logits, targets)
+    others = task.loss(nn.Identity(), logits, targets.roll(1))
+    one_hot = nn.functional.one_hot(targets, 4).float()
+    mixed = task.loss(nn.Identity(), logits, 0.75 * one_hot + 0.25 * one_hot.roll(1, 0))
+    torch.testing.assert_close(task.loss(nn.Identity(), logits, one_hot), of_classes)
+    torch.testing.assert_close(mixed, 0.75 * of_classes + 0.25 * others)
+
+
 def test_a_diverged_model_has_no_loss() -> None:
     evaluation = Classification(["a", "b"]).evaluation()
     evaluation.update(

@@ -27,11 +27,6 @@ def read_header(data: bytes) -> Header | None:
     return None
 
 
-def is_whole(data: bytes) -> bool:
-    """Whether a JPEG or PNG ends as such a file does; what is appended to it may be 1 KiB long."""
-    return (b"\xff\xd9" if data.startswith(b"\xff\xd8") else b"IEND") in data[-1024:]
-
-
 # Start of frame, each for a kind of coding (ITU-T T.81, table B.1); the others of C0 to CF are not.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 

@@ -86,7 +86,7 @@ class EncodedImages:
         self.shape = shape
         self._labels = labels
         self._store = store
-        self._decoder: Decoder = "opencv"
+        self._decoder: Decoder = "simplejpeg"
         self._settings: CacheSettings | None = None
         fits = len(store) * shape[0] * shape[1] * shape[2] <= _KEEP_BYTES
         self._kept = DecodedCache.in_memory(len(store), shape) if fits else None

@@ -41,7 +41,7 @@ def open_source(
     channels: int | None = None,
     labelled: bool = True,
     on_error: Literal["fail", "skip"] = "fail",
-    decoder: Decoder = "opencv",
+    decoder: Decoder = "simplejpeg",
     cache: DecodedCache | None = None,
 ) -> Samples:
     """Return the samples of a source's split.

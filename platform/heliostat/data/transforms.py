@@ -63,6 +63,21 @@ def each_sample(
     return _stacked(images), targets
 
 
+def whole_batch(steps: Sequence[Transform], *, key: Key) -> Apply:
+    """Return torchvision's transforms of a batch (inputs, targets) on its device.
+
+    uint8 images become float32 on 0..1 first, as MixUp and its like need them. The randomness is
+    torch's global generator's.
+    """
+    apply = build_transforms(steps, key=key)
+
+    def scaled(inputs: Any, targets: Any) -> tuple[Any, Any]:
+        is_pixels = isinstance(inputs, Tensor) and inputs.dtype == torch.uint8
+        return apply(inputs.float() / 255 if is_pixels else inputs, targets)
+
+    return scaled
+
+
 def _stacked(images: list[Tensor]) -> Tensor:
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:

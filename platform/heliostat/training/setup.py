@@ -25,7 +25,7 @@ from heliostat.data import (
     open_source,
     statistics,
 )
-from heliostat.data.transforms import Apply, build_transforms
+from heliostat.data.transforms import Apply, whole_batch
 from heliostat.spec import (
     DataSpec,
     InputError,
@@ -228,7 +228,7 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 def _on_device(spec: DataSpec) -> Apply | None:
     steps = spec.augment_on_device
-    return build_transforms(steps, key=("augment_on_device",)) if steps else None
+    return whole_batch(steps, key=("augment_on_device",)) if steps else None
 
 
 def _open_split(source: Source, spec: DataSpec) -> Samples:

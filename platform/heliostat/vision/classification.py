@@ -42,11 +42,15 @@ class Classification:
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the cross-entropy of each sample, float32 (n,).
 
-        Raises ValueError if the model's output isn't (n, K) or the targets aren't in 0..K-1.
+        `targets` are classes, whole numbers (n,), or the classes' shares, floats (n, K), as MixUp
+        makes them. Raises ValueError if the model's output isn't (n, K) or the targets are
+        neither.
         """
-        _check_targets(targets, len(self.classes))
+        if not _are_shares(targets, (len(inputs), len(self.classes))):
+            _check_targets(targets, len(self.classes))
+            targets = targets.long()
         logits = _logits(model(inputs), len(targets), len(self.classes))
-        return functional.cross_entropy(logits.float(), targets.long(), reduction="none")
+        return functional.cross_entropy(logits.float(), targets, reduction="none")
 
     def evaluation(self) -> ClassificationEvaluation:
         """Return a fresh evaluation."""
@@ -171,6 +175,10 @@ def _logits(output: Any, samples: int, classes: int) -> Tensor:
         raise WrongValue(f"classification needs a tensor of logits, not {type(output).__name__}")
     _check_shape(output, samples, classes)
     return output
+
+
+def _are_shares(targets: Any, shape: tuple[int, int]) -> bool:
+    return isinstance(targets, Tensor) and targets.is_floating_point() and targets.shape == shape
 
 
 def _check_targets(targets: Any, classes: int) -> None:
