@@ -13,23 +13,21 @@ from feeder_data import Part, threads
 from torch import Tensor
 
 from heliostat.data import TrainBatches, open_source
-from heliostat.data.decoded_cache import CacheSettings
-from heliostat.data.images import EncodedImages
 from heliostat.spec.augmentations import HorizontalFlip, RandomCrop, RandomResizedCrop
-from heliostat.spec.sources import Source
+from heliostat.spec.sources import DecodedCache, Source
 from heliostat.vision.normalize import Normalize
 
 CACHES = {
     "heliostat": None,
-    "heliostat, cache": CacheSettings(),
-    "heliostat, cache 160": CacheSettings(short_side=160),
+    "heliostat, cache": DecodedCache(),
+    "heliostat, cache 160": DecodedCache(short_side=160),
 }
 
 
 class Ours:
     """The part's batches, normalised."""
 
-    def __init__(self, part: Part, folder: Path, cache: CacheSettings | None, home: Path) -> None:
+    def __init__(self, part: Part, folder: Path, cache: DecodedCache | None, home: Path) -> None:
         os.environ["HELIO_HOME"] = str(home)
         torch.set_num_threads(threads())
         size = (part.size, part.size)
@@ -38,14 +36,11 @@ class Ours:
             source = Source(dataset="feeder_user_dataset:Photos", args=dataset)
             samples, steps = open_source(source), ()
         else:
-            crop = (
-                RandomCrop(padding=part.padding) if part.padding else RandomResizedCrop(size=size)
-            )
+            padding = part.padding
+            crop = RandomCrop(padding=padding) if padding else RandomResizedCrop(size=size)
             source = Source(uri=str(folder), split="train" if part.name == "arrays" else None)
-            samples = open_source(source, image_size=None if part.padding else size)
+            samples = open_source(source, image_size=size, cache=cache)
             steps = (crop, HorizontalFlip())
-        if isinstance(samples, EncodedImages):
-            samples = samples.decoded_by("simplejpeg", cache)
         self._batches = TrainBatches(
             samples, batch_size=part.batch, seed=0, rank=0, world_size=1, augment=steps
         )

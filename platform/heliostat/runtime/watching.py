@@ -41,6 +41,9 @@ class Watcher:
         name = record["name"]
         if name in _PHASES:
             self._enter(_PHASES[name])
+            self._tell_data(record)
+        elif name == "order":
+            self._show(Note(f"samples are shuffled {record['shuffling']}"))
         elif name == "first_step":
             self._began()
             self._enter("training")
@@ -52,6 +55,13 @@ class Watcher:
             self._show(Note(f"the model is packaged as code, not as a graph: {record['reason']}"))
         elif name == "model_exported" and record["packaged"] == "nothing":
             self._show(Note(f"the model could not be packaged: {record['reason']}"))
+
+    def _tell_data(self, record: Record) -> None:
+        for split, facts in record.get("splits", {}).items():
+            if facts.get("skipped"):
+                whole = facts["skipped"] + facts["samples"]
+                left_out = f"{split}: {facts['skipped']:,} of {whole:,} samples cannot be read"
+                self._show(Note(f"{left_out} and are left out (skipped-samples.csv lists them)"))
 
     def _tell_progress(self, progress: dict[str, object]) -> None:
         self._enter(str(progress.pop("phase", "training")))

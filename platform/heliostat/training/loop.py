@@ -77,6 +77,8 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
         augment=spec.data.augment,
         processes=spec.data.loader_processes,
     )
+    if context.is_main and batches.shuffling != "global":
+        context.reporter.event("order", shuffling=batches.shuffling)
     run = begin(spec, setup, context, batches.steps_per_epoch)
     restore(run)
     progress, pace = run.progress, run.pace
