@@ -15,6 +15,7 @@ from torch import Tensor
 from heliostat.data import TrainBatches, open_source
 from heliostat.spec.augmentations import HorizontalFlip, RandomCrop, RandomResizedCrop
 from heliostat.spec.sources import DecodedCache, Source
+from heliostat.training.host_memory import keep_freed_memory
 from heliostat.vision.normalize import Normalize
 
 CACHES = {
@@ -28,8 +29,10 @@ class Ours:
     """The part's batches, normalised."""
 
     def __init__(self, part: Part, folder: Path, cache: DecodedCache | None, home: Path) -> None:
+        keep_freed_memory()  # as a training process on the CPU does
         os.environ["HELIO_HOME"] = str(home)
-        torch.set_num_threads(threads())
+        # Where an image takes microseconds, more threads would only wait for one another.
+        torch.set_num_threads(1 if part.padding else threads())
         size = (part.size, part.size)
         if part.name == "user_transform":
             dataset = {"root": str(folder), "size": part.size}
@@ -44,6 +47,8 @@ class Ours:
         self._batches = TrainBatches(
             samples, batch_size=part.batch, seed=0, rank=0, world_size=1, augment=steps
         )
+        # Normalising in two threads takes a core from the decoders: OpenMP's spin between batches.
+        torch.set_num_threads(1)
         self._normalize: Any = Normalize(part.mean, part.std)
         if part.name == "user_transform":
             self._normalize = lambda inputs: inputs

@@ -109,8 +109,10 @@ class MappedImages:
         return self.mapped.opened(shard).image(row)
 
     def name(self, index: int) -> str:
-        """Return `path#row`."""
-        return self.rows.name(index)
+        """Return `set#path`, the path that the image had where it was imported from."""
+        shard, row = self.rows.place(index)
+        path = self.mapped.opened(shard).path(row)
+        return f"{self.mapped.store.uri}#{path}" if path else self.rows.name(index)
 
     def take(self, chosen: Indices) -> Self:
         """Return the store of the chosen images."""
@@ -140,6 +142,12 @@ class OpenShard:
         """Return an image's content; empty where there is none."""
         batch, row = self._place(row)
         return self._images[batch][row]
+
+    def path(self, row: int) -> str | None:
+        """Return where an image was imported from."""
+        batch, row = self._place(row)
+        path: str | None = self._batches[batch].column("image").field("path")[row].as_py()
+        return path
 
     def value(self, name: str, row: int) -> Any:
         """Return a column's value."""

@@ -56,6 +56,8 @@ os.register_at_fork(after_in_child=decoders.cache_clear)
 _WORTH_THREADS = 3e-4  # seconds
 
 
+@cache
 def _cpus() -> int:
-    # torch's thread count is the CPU budget: Ray gives a worker with one CPU OMP_NUM_THREADS=1.
+    # torch's thread count, when first asked for, is the CPU budget: Ray gives a worker with one
+    # CPU OMP_NUM_THREADS=1.
     return torch.get_num_threads()
