@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +96,10 @@ def litdata(part: Part, folder: Path) -> Batches:
             fn=_as_item, inputs=samples, output_dir=str(target), chunk_bytes="64MB", num_workers=1
         )
 
-    transform = transforms(part)
-    decode = _decode_npy if part.name == "arrays" else _decode
-
-    class Streamed(ld.StreamingDataset):  # type: ignore[misc,name-defined,unused-ignore]
-        def __getitem__(self, index: Any) -> Any:
-            item = super().__getitem__(index)
-            return transform(decode(item["content"])), item["label"]
-
-    dataset = Streamed(str(converted(near, "litdata", write)), shuffle=True)
+    item = partial(_item, transforms(part), part.name == "arrays")
+    dataset = ld.StreamingDataset(
+        str(converted(near, "litdata", write)), shuffle=True, transform=item
+    )
     loader = ld.StreamingDataLoader(dataset, batch_size=part.batch, num_workers=threads())
     return lambda epoch: loader
 
@@ -143,7 +139,8 @@ def raydata(part: Part, folder: Path) -> Batches:
     import numpy as np
     import ray
 
-    ray.init(num_cpus=threads(), include_dashboard=False, logging_level=logging.ERROR)
+    if not ray.is_initialized():
+        ray.init(num_cpus=threads(), include_dashboard=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     transform = transforms(part)
 
@@ -217,6 +214,11 @@ def _npy_bytes(folder: Path) -> Iterator[tuple[bytes, int]]:
 
 def _as_item(sample: tuple[bytes, int]) -> dict[str, Any]:
     return {"content": sample[0], "label": sample[1]}
+
+
+def _item(transform: Any, arrays: bool, item: dict[str, Any]) -> tuple[Any, int]:
+    decode = _decode_npy if arrays else _decode
+    return transform(decode(item["content"])), item["label"]
 
 
 def _decode(content: bytes) -> Any:

@@ -60,18 +60,17 @@ class Epoch:
         self.rate = rate
         """Images a second after the first batch."""
         self.mean = mean
-        """Of the normalised pixels."""
+        """Of the normalised pixels of every eighth image."""
 
 
 def timed(batches: Iterable[Any]) -> Epoch:
     """Go through an epoch."""
     began_at, first, images, means = 0.0, 0, 0, []
-    for inputs, _ in batches:
-        if not images:
+    for number, (inputs, _) in enumerate(batches):
+        if number == 0:
             began_at, first = time.perf_counter(), len(inputs)
         images += len(inputs)
-        if len(means) < 8:
-            means.append(float(inputs.mean()))
+        means.append(float(inputs[::8].mean()))
     seconds = time.perf_counter() - began_at
     return Epoch(began_at, images, (images - first) / seconds, sum(means) / len(means))
 

@@ -157,7 +157,7 @@ def draw(path: Path, size: tuple[int, int] = (8, 8)) -> None:
 
 def complaints(done: Done) -> list[str]:
     """Return what was said on stderr, without the display's lines: `[0:01] loading data`."""
-    return [line for line in done.err.splitlines() if not line.startswith("[0:")]
+    return [line for line in done.err.splitlines() if not re.match(r"\[\d+:\d\d\]", line)]
 
 
 def refused(done: Done, bench: Bench, *lines: str) -> None:
@@ -271,7 +271,11 @@ TRAINING: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"data.train.uri": "nowhere", "data.val": None},
         ("data.train.uri: .*/spec/nowhere does not exist",),
     ),
-    "scheme": ({"data.val.uri": "s3://b/x"}, ("data.val.uri: .* not a source that is read; .*",)),
+    "scheme": ({"data.val.uri": "gs://b/x"}, ("data.val.uri: .* not a source that is read; .*",)),
+    "bucket without credentials": (
+        {"data.val.uri": "s3://b/x"},
+        (r"data.val.uri: s3://b/x: credentials are missing or refused: .*",),
+    ),
     "empty split": (
         {"data.val.split": "all[5000:]"},
         ("data.val.split: the slice is empty: the split 'all' has 1797 samples",),
