@@ -34,12 +34,15 @@ def _sample_until(stop: threading.Event, context: Context) -> None:
     process = psutil.Process()
     process.cpu_percent()
     began = _job_began(context)
+    last = None
     while True:
         stopped = stop.wait(SECONDS)
         values = _sample(process, context)
         # The step of a system metric is the job's age in seconds: it grows over attempts too.
         step = int(time.time() - began)
-        context.reporter.metrics(values, step=step, reproducible=False)
+        if step != last:  # the end may come within a second of a sample
+            context.reporter.metrics(values, step=step, reproducible=False)
+        last = step
         if stopped:
             return
 
