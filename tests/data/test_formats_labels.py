@@ -16,7 +16,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from heliostat.data import open_source
-from heliostat.data.decode import Encoded, decode, header
+from heliostat.data.decode import decode, header
+from heliostat.data.encoded import Encoded
 from heliostat.data.formats import open_listing
 from heliostat.data.records import Record
 from heliostat.spec.sources import Source

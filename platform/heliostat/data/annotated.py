@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heliostat.data.decode import Encoded, decode_whole, header
+from heliostat.data.decode import decode_whole, header
+from heliostat.data.encoded import content_of
 from heliostat.data.images import unreadable
 from heliostat.data.paths import one_line
 from heliostat.data.pool import decoders
@@ -120,7 +121,7 @@ class Annotated:
 
         record = self._origin[index]
         try:
-            content = _content(record.image)
+            content = content_of(record.image)
             own = header(content)[1:]
             pixels = decode_whole(content, self._channels, self._size).transpose(2, 0, 1)
         except Exception as error:
@@ -132,7 +133,3 @@ class Annotated:
             raise InputError.of(
                 f"{self.source(index)}: its annotation cannot be read: {one_line(error)}"
             ) from error
-
-
-def _content(encoded: Encoded) -> bytes:
-    return encoded if isinstance(encoded, bytes) else encoded.read_bytes()

@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from heliostat.data.crops import Window
-from heliostat.data.decode import Decoder, Encoded, cut, decode_whole, header
+from heliostat.data.decode import Decoder, cut, decode_whole, header
 from heliostat.data.decoded_cache import CacheSettings, DecodedCache, Shapes
+from heliostat.data.encoded import Encoded
 from heliostat.data.pool import each
 from heliostat.data.samples import Pixels
 

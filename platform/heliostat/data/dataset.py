@@ -16,7 +16,7 @@ from heliostat.data.decode import header
 from heliostat.data.fingerprint import fingerprint
 from heliostat.data.images import EncodedImages, one_size, unreadable
 from heliostat.data.imported import read_manifest
-from heliostat.data.manifest import NAME, Manifest
+from heliostat.data.manifest import NAME
 from heliostat.data.mapped import Mapped, MappedImages
 from heliostat.data.records import Record
 from heliostat.data.rows import Rows
@@ -49,7 +49,7 @@ def open_imported(
     Raises InputError, key ("uri",) or ("split",).
     """
     store, manifest = read_manifest(uri)
-    facts = manifest.splits[_chosen(manifest, split)]
+    facts = manifest.splits[splits.choose_part(split, manifest.splits)]
     if not facts.samples:
         raise InputError.of(f"{uri}: the split {split!r} holds no samples", key=("uri",))
     mapped = Mapped(store, facts.shards)
@@ -165,20 +165,13 @@ class _Annotations:
         return blocks(self.mapped, self.rows)
 
     def source(self, index: int) -> str:
-        return self.rows.name(index)
+        return self.mapped.source(self.rows, index)
 
     def fingerprint(self) -> str:
         return fingerprint(self.about, self.rows.chosen, ())
 
     def take(self, chosen: Indices) -> _Annotations:
         return replace(self, rows=self.rows.take(chosen))
-
-
-def _chosen(manifest: Manifest, split: str) -> str:
-    if tuple(manifest.splits) == ("all",):
-        splits.refuse_named(split)
-        return "all"
-    return splits.choose(split, manifest.splits)
 
 
 def _size(images: MappedImages, *, tolerant: bool) -> tuple[int, int]:

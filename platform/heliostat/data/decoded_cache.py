@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from heliostat.data.node import node_folder
 from heliostat.data.paths import one_line
 from heliostat.data.samples import Indices, Pixels, Shape
 from heliostat.spec.problems import InputError
@@ -43,8 +44,7 @@ class CacheSettings:
 
 def cache_folder() -> Path:
     """Return the folder of this node's caches."""
-    home = Path(os.environ.get("HELIO_HOME") or "~/.heliostat").expanduser()
-    return home / "cache" / "decoded"
+    return node_folder("cache/decoded")
 
 
 class DecodedCache:

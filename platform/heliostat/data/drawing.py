@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from heliostat.data.decode import Encoded, decode, header
+from heliostat.data.decode import decode, header
+from heliostat.data.encoded import Encoded
 from heliostat.data.masks import mask_values
 from heliostat.data.records import IGNORED, Objects, Record, Rle
 from heliostat.data.targets import outlined

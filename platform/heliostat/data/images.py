@@ -15,8 +15,9 @@ from torch import Tensor
 
 from heliostat.data.cached_photos import CachedPhotos
 from heliostat.data.crops import Windows
-from heliostat.data.decode import Decoder, Encoded, decode, decode_window, header
+from heliostat.data.decode import Decoder, decode, decode_window, header
 from heliostat.data.decoded_cache import CacheSettings, DecodedCache, cache_folder
+from heliostat.data.encoded import HASHED_BYTES, Encoded, content_of, size_of
 from heliostat.data.fingerprint import fingerprint
 from heliostat.data.paths import one_line
 from heliostat.data.pool import decoders as decoders
@@ -107,10 +108,10 @@ class EncodedImages:
 
         Names are the files' last parts, so that a moved folder keeps its fingerprint.
         """
-        sizes = [_size(self._store[i]) for i in range(len(self))]
+        sizes = [size_of(self._store[i]) for i in range(len(self))]
         names = [Path(self.source(i)).name for i in range(len(self))]
         about = ["images", self.classes, names, sizes]
-        contents = self._contents() if sum(sizes) <= _HASH_BYTES else ()
+        contents = self._contents() if sum(sizes) <= HASHED_BYTES else ()
         return fingerprint(about, self.labels, contents)
 
     def source(self, index: int) -> str:
@@ -223,8 +224,7 @@ class EncodedImages:
 
     def _contents(self) -> Iterator[bytes]:
         for index in range(len(self)):
-            encoded = self._store[index]
-            yield encoded if isinstance(encoded, bytes) else encoded.read_bytes()
+            yield content_of(self._store[index])
 
 
 def open_images(
@@ -273,7 +273,6 @@ def one_size(found: set[tuple[int, int]]) -> tuple[int, int]:
 
 
 _KEEP_BYTES = 512 * 2**20
-_HASH_BYTES = 2 * 2**30
 
 
 def _headers(store: Store, *, tolerant: bool, until_colour: bool) -> set[Shape]:
@@ -297,7 +296,3 @@ def _headers(store: Store, *, tolerant: bool, until_colour: bool) -> set[Shape]:
 
 def _put(images: Pixels, place: int, image: Pixels) -> None:
     images[place] = image
-
-
-def _size(encoded: Encoded) -> int:
-    return len(encoded) if isinstance(encoded, bytes) else encoded.stat().st_size

@@ -12,7 +12,7 @@ import numpy as np
 from heliostat.data import splits
 from heliostat.data.annotated import Annotated
 from heliostat.data.columns import Row, content
-from heliostat.data.decode import Encoded
+from heliostat.data.encoded import HASHED_BYTES, Encoded, content_of, size_of
 from heliostat.data.fingerprint import fingerprint
 from heliostat.data.images import EncodedImages, open_images
 from heliostat.data.records import Listing, Record
@@ -34,7 +34,7 @@ def open_listed(
 
     The parameters mean what they do in `open_imported`, and the same is raised.
     """
-    records = listing.splits[_chosen(listing, split)]
+    records = listing.splits[splits.choose_part(split, listing.splits)]
     if not records:
         raise InputError.of(f"{uri}: the split {split!r} holds no samples", key=("uri",))
     origin = RecordRows(uri, records, np.arange(len(records)))
@@ -79,8 +79,8 @@ class RecordRows:
 
     def fingerprint(self) -> str:
         """SHA-256 of names, annotations and contents; over 2 GiB, sizes in place of contents."""
-        sizes = [_size(self[i].image) for i in range(len(self))]
-        whole = sum(sizes) <= _HASH_BYTES
+        sizes = [size_of(self[i].image) for i in range(len(self))]
+        whole = sum(sizes) <= HASHED_BYTES
         parts = (_part(self[i], whole) for i in range(len(self)))
         return fingerprint(["listed", sizes], None, parts)
 
@@ -112,25 +112,7 @@ class RecordImages:
         return type(self)(self.rows.take(chosen))
 
 
-_HASH_BYTES = 2 * 2**30
-
-
-def _chosen(listing: Listing, split: str) -> str:
-    if tuple(listing.splits) == ("all",):
-        splits.refuse_named(split)
-        return "all"
-    return splits.choose(split, listing.splits)
-
-
 def _part(record: Record, whole: bool) -> bytes:
-    image = _content(record.image) if whole else b""
-    mask = None if record.mask is None else _content(record.mask)
+    image = content_of(record.image) if whole else b""
+    mask = None if record.mask is None else content_of(record.mask)
     return content([Row(record.name, image, 0, 0, record.label, record.objects, mask)])
-
-
-def _content(encoded: Encoded) -> bytes:
-    return encoded if isinstance(encoded, bytes) else encoded.read_bytes()
-
-
-def _size(encoded: Encoded) -> int:
-    return len(encoded) if isinstance(encoded, bytes) else encoded.stat().st_size

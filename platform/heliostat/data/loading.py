@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 from heliostat.data.columns import Row
-from heliostat.data.decode import Encoded, header
+from heliostat.data.decode import header
+from heliostat.data.encoded import Encoded, content_of
 from heliostat.data.moments import Moments, moments
 from heliostat.data.paths import reading
 from heliostat.data.records import Record
@@ -73,26 +72,11 @@ def _content(encoded: Encoded) -> bytes:
     if isinstance(encoded, bytes):
         return encoded
     try:
-        return _file(encoded)
+        return content_of(encoded)
     except OSError:
         # Entered for each file, the context manager would cost as much as reading a small one.
         with reading(encoded):
             raise
-
-
-def _file(path: Path) -> bytes:
-    """Return a file's content, with four system calls where it is small: open() makes seven."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        content = os.read(file, _AT_FIRST)
-        more = list(iter(lambda: os.read(file, _THEN), b""))
-    finally:
-        os.close(file)
-    return b"".join((content, *more)) if more else content
-
-
-_AT_FIRST = 64 * 2**10
-_THEN = 2**20
 
 
 def _size(image: bytes) -> tuple[int, int]:

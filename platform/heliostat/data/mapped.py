@@ -57,6 +57,12 @@ class Mapped:
         counts = (shard.rows for shard in self.shards)
         return Rows.of(*zip(self.names, counts, strict=True))
 
+    def source(self, rows: Rows, index: int) -> str:
+        """Return `set#path` of one of `rows`: the path that it was imported from."""
+        shard, row = rows.place(index)
+        path = self.opened(shard).path(row)
+        return f"{self.store.uri}#{path}" if path else rows.name(index)
+
     def opened(self, number: int) -> OpenShard:
         """Return a shard; InputError where it cannot be fetched."""
         with self._lock:
@@ -110,9 +116,7 @@ class MappedImages:
 
     def name(self, index: int) -> str:
         """Return `set#path`, the path that the image had where it was imported from."""
-        shard, row = self.rows.place(index)
-        path = self.mapped.opened(shard).path(row)
-        return f"{self.mapped.store.uri}#{path}" if path else self.rows.name(index)
+        return self.mapped.source(self.rows, index)
 
     def take(self, chosen: Indices) -> Self:
         """Return the store of the chosen images."""

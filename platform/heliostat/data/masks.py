@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from heliostat.data.decode import Encoded
+from heliostat.data.encoded import Encoded
 from heliostat.data.records import Rle
 from heliostat.data.samples import Pixels
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heliostat.data.decode import Encoded, decode, header
+from heliostat.data.decode import decode, header
+from heliostat.data.encoded import Encoded
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from heliostat.data import splits
-from heliostat.data.decode import Encoded
+from heliostat.data.encoded import Encoded
 from heliostat.data.images import EncodedImages, open_images
 from heliostat.data.paths import entries, reading
 from heliostat.data.rows import Rows
@@ -60,10 +60,7 @@ def open_parquet(
     Hugging Face's metadata, else the numbers themselves.
     """
     files_by_split = parquet_files(path)
-    if "all" in files_by_split:
-        splits.refuse_named(split)
-        split = "all"
-    files = files_by_split[splits.choose(split, files_by_split)]
+    files = files_by_split[splits.choose_part(split, files_by_split)]
     tables = [_read(file, labelled) for file in files]
     classes, labels = label_numbers(files, tables) if labelled else ((), None)
     encoded = [_encoded(*pair) for pair in zip(files, tables, strict=True)]

@@ -49,10 +49,6 @@ def decoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_cpus(), thread_name_prefix="heliostat-decode")
 
 
-# A forked process (a loader's) has this one's pool without its threads.
-os.register_at_fork(after_in_child=decoders.cache_clear)
-
-
 _WORTH_THREADS = 3e-4  # seconds
 
 
@@ -61,3 +57,12 @@ def _cpus() -> int:
     # torch's thread count, when first asked for, is the CPU budget: Ray gives a worker with one
     # CPU OMP_NUM_THREADS=1.
     return torch.get_num_threads()
+
+
+def _forget() -> None:
+    decoders.cache_clear()
+    _cpus.cache_clear()
+
+
+# A forked process (a loader's) has this one's pool without its threads, and a budget of its own.
+os.register_at_fork(after_in_child=_forget)

@@ -16,8 +16,8 @@ import numpy as np
 from heliostat.data.annotated import Annotated
 from heliostat.data.fingerprint import fingerprint
 from heliostat.data.images import EncodedImages
+from heliostat.data.node import node_folder
 from heliostat.data.paths import one_line
-from heliostat.data.shards import cache_folder
 from heliostat.data.stores import unusable
 from heliostat.spec.problems import InputError
 
@@ -50,7 +50,7 @@ _AT_ONCE = 64
 
 def _remembered(samples: Decodable) -> Broken:
     name = fingerprint(["readable", samples.fingerprint, samples.shape], None, ())
-    path = cache_folder().parent / "readable" / f"{name}.json"
+    path = node_folder("cache/readable") / f"{name}.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".lock").open("wb") as lock:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from heliostat.data.decode import Encoded
+from heliostat.data.encoded import Encoded
 
 Kind = Literal["images", "labels", "objects", "masks", "domains"]
 """What is annotated: nothing; a class an image; boxes and outlines; a class a pixel; a domain."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from heliostat.data.manifest import Shard
+from heliostat.data.node import node_folder
 from heliostat.data.paths import one_line
 from heliostat.data.stores import LocalFolder, unusable
 from heliostat.spec.problems import InputError
@@ -42,9 +43,8 @@ FACTS = ("width", "height", "label")
 
 
 def cache_folder() -> Path:
-    """Return `HELIO_HOME/cache/shards` (HELIO_HOME: `~/.heliostat` unless set)."""
-    home = Path(os.environ.get("HELIO_HOME") or "~/.heliostat").expanduser().absolute()
-    return home / "cache" / "shards"
+    """Return the folder of this node's shards."""
+    return node_folder("cache/shards")
 
 
 def cache_bytes() -> int:

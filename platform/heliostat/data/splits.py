@@ -31,6 +31,18 @@ def choose(name: str, available: Iterable[str]) -> str:
     raise InputError.of(message, key=("split",), valid=" | ".join(names))
 
 
+def choose_part(name: str, available: Iterable[str]) -> str:
+    """Return the split `name`, or "all" of a source that is not divided.
+
+    Raises InputError as `choose` and `refuse_named` do.
+    """
+    names = tuple(available)
+    if names != ("all",):
+        return choose(name, names)
+    refuse_named(name)
+    return "all"
+
+
 def refuse_named(name: str) -> None:
     """Raise InputError if `name` is a part of a source that is not divided."""
     if name not in WHOLE:

@@ -7,7 +7,6 @@ download them. They lie under HELIO_HOME/data, in the folders that torchvision g
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,6 +14,7 @@ from tempfile import mkdtemp
 from heliostat.data.arrays import Arrays
 from heliostat.data.cifar import open_cifar
 from heliostat.data.idx import open_idx
+from heliostat.data.node import node_folder
 from heliostat.data.paths import one_line, reading
 from heliostat.spec.problems import InputError
 
@@ -53,7 +53,7 @@ _FOLDERS = {
 
 
 def _root() -> Path:
-    return Path(os.environ.get("HELIO_HOME", "~/.heliostat")).expanduser() / "data"
+    return node_folder("data")
 
 
 def _download(name: str) -> None:

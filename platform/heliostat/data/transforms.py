@@ -6,15 +6,13 @@ Boxes and masks follow the image: targets hold `tv_tensors`, which the transform
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from heliostat.data import counter
 from heliostat.data.arguments import check_arguments
+from heliostat.data.global_draws import own_draws, seeds
 from heliostat.data.samples import Indices
 from heliostat.spec.nearest import did_you_mean
 from heliostat.spec.problems import InputError, Key
@@ -49,12 +47,12 @@ def each_sample(
     """
     from torchvision.tv_tensors import Image
 
-    seeds = counter.draw(counter.key(_TRANSFORM, seed, epoch), indices) >> np.uint64(1)
     ragged = isinstance(inputs, list)
     labels = [None] * len(indices) if targets is None or not ragged else targets
+    numbers = seeds(_TRANSFORM, (seed, epoch), indices)
     done = []
-    with _own_draws():
-        for image, target, number in zip(inputs, labels, seeds.tolist(), strict=True):
+    with own_draws():
+        for image, target, number in zip(inputs, labels, numbers, strict=True):
             torch.default_generator.manual_seed(number)
             done.append(apply(Image(image), target))
     images = [image.as_subclass(Tensor) for image, _ in done]
@@ -112,12 +110,3 @@ def _build(v2: Any, step: Transform, key: Key) -> Any:
 # They take other transforms or functions, which a spec cannot name; or are the base itself.
 _NOT_BY_NAME = ("Transform", "Compose", "Lambda", "RandomApply", "RandomChoice", "RandomOrder")
 _TRANSFORM = 0x7F2
-
-
-@contextmanager
-def _own_draws() -> Any:
-    state = torch.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)

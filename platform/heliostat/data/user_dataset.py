@@ -6,7 +6,6 @@ import importlib
 import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -16,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate, default_convert
 
-from heliostat.data import counter
 from heliostat.data.arguments import check_arguments
 from heliostat.data.fingerprint import fingerprint
+from heliostat.data.global_draws import own_draws, seeds
 from heliostat.data.paths import one_line
 from heliostat.data.samples import Indices, Labels
 from heliostat.spec.problems import InputError
@@ -76,8 +75,8 @@ class UserDataset:
         Raises InputError for items that make no batch, and for one that is not (input, target)
         where labels are needed.
         """
-        with _own_draws():
-            items = [self._item(index, seed) for index, seed in _seeds(indices, key)]
+        with own_draws():
+            items = [self._item(index, seed) for index, seed in _seeded(indices, key)]
         inputs = self._collated("inputs", [value for value, _ in items], indices)
         if not self._labelled:
             return inputs, None
@@ -96,8 +95,8 @@ class UserDataset:
             return TypeError(f"the input is a {type(value).__name__}, not a tensor")
 
         convert: Callable[[Any], Any] = default_convert
-        with _own_draws():
-            return [one(index, seed) for index, seed in _seeds(indices, (0, 0))]
+        with own_draws():
+            return [one(index, seed) for index, seed in _seeded(indices, (0, 0))]
 
     def take(self, chosen: Indices) -> UserDataset:
         """Return the chosen items."""
@@ -201,19 +200,5 @@ def _targets(dataset: Any) -> Labels | None:
     return values.astype(np.int64) if values.ndim == 1 and values.dtype.kind in "iu" else None
 
 
-def _seeds(indices: Indices, key: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """Yield (index, seed of 63 bits): the seed a function of (seed, epoch, index)."""
-    numbers = counter.draw(counter.key(_ITEM, *key), indices) >> np.uint64(1)
-    return zip(indices.tolist(), numbers.tolist(), strict=True)
-
-
-@contextmanager
-def _own_draws() -> Iterator[None]:
-    """Put the global random states back afterwards: the training step draws from them too."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+def _seeded(indices: Indices, key: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    return zip(indices.tolist(), seeds(_ITEM, key, indices), strict=True)

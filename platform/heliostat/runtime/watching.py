@@ -41,7 +41,7 @@ class Watcher:
         name = record["name"]
         if name in _PHASES:
             self._enter(_PHASES[name])
-            self._tell_data(record)
+            self._tell_left_out(record)
         elif name == "order":
             self._show(Note(f"samples are shuffled {record['shuffling']}"))
         elif name == "first_step":
@@ -56,7 +56,7 @@ class Watcher:
         elif name == "model_exported" and record["packaged"] == "nothing":
             self._show(Note(f"the model could not be packaged: {record['reason']}"))
 
-    def _tell_data(self, record: Record) -> None:
+    def _tell_left_out(self, record: Record) -> None:
         for split, facts in record.get("splits", {}).items():
             if facts.get("skipped"):
                 whole = facts["skipped"] + facts["samples"]

@@ -52,8 +52,7 @@ def _train_own(spec: EntrypointSpec, context: Context) -> dict[str, float]:
     data = set_up_own(spec)
     if context.is_main and spec.data is not None and data is not None:
         reporter.event("data", splits=_data_facts(spec.data, data))
-    if context.device.type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory(context.device)
     metrics = run_entrypoint(spec, context, data)
     if context.is_main and data is not None:
         reporter.event("fingerprints", splits=_fingerprints(data))
@@ -66,8 +65,7 @@ def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, floa
     if context.is_main:
         reporter.event("data", splits=_data_facts(spec.data, setup.data))
         _report_skipped(setup.data, context)
-    if context.device.type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory(context.device)
     metrics = fit(spec, setup, context)
     if context.is_main:
         reporter.progress(phase="packaging the model")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from heliostat.data.checking.report import FindingKind
-from heliostat.data.decode import Encoded, decode_whole
+from heliostat.data.decode import decode_whole
+from heliostat.data.encoded import Encoded
 from heliostat.data.masks import mask_values
 from heliostat.data.paths import one_line
 from heliostat.data.records import IGNORED, Objects, Record, Rle
