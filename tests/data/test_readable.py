@@ -81,8 +81,8 @@ def test_an_annotation_that_cannot_be_read_is_left_out_with_its_image(
     ]
     import_dataset(Listing("made", "masks", ("a",), {"train": records}), str(tmp_path / "set"))
     samples = opened(tmp_path / "set")
-    assert [samples.source(i)[-2:] for i in range(len(samples))] == ["#0", "#3"]
-    assert [source[-2:] for source, _ in samples.skipped] == ["#1", "#2"]
+    assert [samples.source(i)[-6:] for i in range(len(samples))] == ["#0.png", "#3.png"]
+    assert [source[-6:] for source, _ in samples.skipped] == ["#1.png", "#2.png"]
     assert samples.skipped[0][1].startswith("its annotation cannot be read: cannot identify")
 
 

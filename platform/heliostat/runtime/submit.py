@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import os
-import re
 import shlex
 import socket
 import time
@@ -21,7 +20,7 @@ from urllib.parse import urlsplit
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.job import new_id
 from heliostat.runtime.outcome import Failure, Outcome
-from heliostat.spec import Document, InputError, TuneSpec
+from heliostat.spec import LEGAL_NAME, Document, InputError, TuneSpec, is_legal_name
 
 MAX_BYTES = 100 * 1024 * 1024
 """Ray's own limit of a working directory that travels."""
@@ -94,10 +93,8 @@ def plan(document: Document, *, job: str | None, cluster: str) -> Submission:
     command = ["python", "-m", "heliostat.cli", "run", document.path.name, "--json"]
     for override in document.overrides:
         command += ["--set", override]
-    if job is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", job, re.ASCII):
-        raise InputError.of(
-            f"{job!r} is not a legal id", valid="letters, digits, `-`, `_` and `.`, at most 100"
-        )
+    if job is not None and not is_legal_name(job):
+        raise InputError.of(f"{job!r} is not a legal id", valid=LEGAL_NAME)
     job = job or new_id(document.spec.name)
     env = {name: os.environ[name] for name in FORWARDED if name in os.environ}
     return Submission(

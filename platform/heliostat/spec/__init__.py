@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop, RandomResizedCrop
+from heliostat.spec.base import LEGAL_NAME, is_legal_name
 from heliostat.spec.checkpointing import Checkpointing, Every, Retention
 from heliostat.spec.environment import Secret
 from heliostat.spec.jobs import EntrypointSpec, EvaluateSpec, ModelSpec, PredictSpec, TrainSpec
@@ -20,6 +21,7 @@ from heliostat.spec.transforms import Transform
 from heliostat.spec.tune import TuneSpec
 
 __all__ = [
+    "LEGAL_NAME",
     "Adam",
     "AdamW",
     "Augment",
@@ -59,6 +61,7 @@ __all__ = [
     "did_you_mean",
     "dotted",
     "dump",
+    "is_legal_name",
     "load",
     "nearest",
     "parse",

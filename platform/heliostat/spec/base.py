@@ -16,6 +16,7 @@ WRONG = "heliostat"
 """The type of the pydantic errors that carry problems of ours."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+LEGAL_NAME = "letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most 100"
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -61,10 +62,14 @@ def _not_finite(values: Any, key: Key) -> Iterator[Key]:
             yield from _not_finite(value, (*key, part))
 
 
+def is_legal_name(text: str) -> bool:
+    """Say whether `text` may name a job: it becomes a folder's name, and a part of URIs."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _legal_name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        valid = "letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most 100"
-        raise wrong_here(f"{text!r} is not a legal name", valid)
+    if not is_legal_name(text):
+        raise wrong_here(f"{text!r} is not a legal name", LEGAL_NAME)
     return text
 
 
