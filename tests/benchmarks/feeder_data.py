@@ -16,6 +16,7 @@ from PIL import Image
 
 PHOTOS = 1_500
 SMALL = 20_000
+BUCKET = "feeders"
 
 
 @dataclass(frozen=True)

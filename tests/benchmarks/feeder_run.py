@@ -26,10 +26,10 @@ def main() -> None:
     os.environ["FEEDERS_WORK"] = work
     folder = make(part.name, Path(source), Path(work))
     if feeder.startswith("heliostat"):
-        from feeder_ours import CACHES, Ours
+        from feeder_ours import Ours, uri
 
-        home = Path(work) / f"home-{os.getpid()}"
-        start: Any = lambda: Ours(part, folder, CACHES[feeder], home).epoch  # noqa: E731
+        home, images = Path(work) / f"home-{os.getpid()}", uri(feeder, folder)
+        start: Any = lambda: Ours(part, feeder, images, home).epoch  # noqa: E731
     else:
         from feeder_peers import PEERS
 

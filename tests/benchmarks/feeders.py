@@ -17,25 +17,34 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from feeder_data import PARTS
-
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+sys.path.append(str(HERE.parent))
+
+import pytest  # noqa: E402
+from feeder_data import BUCKET, PARTS  # noqa: E402
+from support.s3 import make_bucket, s3_server, use  # noqa: E402
+
 SOURCE = Path(os.environ.get("HELIO_TEST_DATA", ROOT.parent / "shared" / "data"))
 REFERENCE = "torchvision"
 PEERS = ("torchcodec", "webdataset", "litdata", "mosaicml-streaming", "ray-data")
 OURS = {
-    "photos": ("heliostat", "heliostat, cache", "heliostat, cache 160"),
+    "photos": (
+        *("heliostat", "heliostat, cache", "heliostat, cache 160"),
+        *("heliostat, imported", "heliostat, S3"),
+    ),
     "small": ("heliostat",),
     "arrays": ("heliostat",),
-    "user_transform": ("heliostat",),
+    "user_transform": ("heliostat", "heliostat, processes"),
 }
 WANTED = {
-    "photos": "no cache ≥ 1.8; later epochs: cache ≥ 5, cache 160 ≥ 7",
+    "photos": "no cache ≥ 1.8; later epochs: cache ≥ 5, cache 160 ≥ 7; S3 ≥ 0.9 × imported",
     "small": "first epoch ≥ 8, later ≥ 25",
     "arrays": "≥ 30",
     "user_transform": "≥ 1.0",
@@ -58,13 +67,23 @@ def main() -> None:
         sys.exit(f"feeders: no data at {SOURCE}; HELIO_TEST_DATA names it")
     work = args.work or Path(tempfile.mkdtemp(prefix="helio-feeders-"))
     try:
-        for part in args.only:
-            runs = measure(part, args.peers, args.pairs, args.python, work)
-            print(f"**{part}**, {args.pairs} turns; wanted: {WANTED[part]}\n")
-            print(as_markdown(runs) + "\n", flush=True)
+        with s3():
+            for part in args.only:
+                runs = measure(part, args.peers, args.pairs, args.python, work)
+                print(f"**{part}**, {args.pairs} turns; wanted: {WANTED[part]}\n")
+                print(as_markdown(runs) + "\n", flush=True)
     finally:
         if not args.work:
             shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def s3() -> Iterator[None]:
+    """Run an S3 server with a bucket, told to the feeders by their environment."""
+    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        use(patch, endpoint)
+        make_bucket(BUCKET)
+        yield
 
 
 def measure(part: str, peers: list[str], turns: int, python: str, work: Path) -> Runs:

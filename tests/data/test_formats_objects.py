@@ -15,8 +15,10 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from heliostat.data import open_source
 from heliostat.data.formats import open_listing
 from heliostat.data.records import Listing, Objects, Record, Rle
+from heliostat.spec.sources import Source
 
 Write = Callable[[Listing, Path], Path]
 
@@ -45,6 +47,13 @@ def test_voc_counts_pixels_from_one_and_a_box_without_area_stays_one(shared_data
     assert flat.sum() == 1
     assert np.array_equal(boxes[~flat], written[~flat] - [1, 1, 0, 0])
     assert np.array_equal(boxes[flat], [[504, 337, 504, 337]])
+
+
+def test_what_an_archive_unpacks_to_is_found_in_its_one_folder(shared_data: Path) -> None:
+    listing = open_listing(shared_data / "bccd")
+    assert listing.format == "voc"
+    samples = open_source(Source(uri=str(shared_data / "bccd"), split="test"))
+    assert (len(samples), samples.classes) == (72, listing.classes)
 
 
 def test_a_folder_without_image_sets_pairs_annotations_and_images(shared_data: Path) -> None:

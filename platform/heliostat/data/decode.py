@@ -161,6 +161,8 @@ def _opened(encoded: Encoded, decoder: Decoder) -> _Image:
 
 def _reduction(source: tuple[int, int], size: list[int] | tuple[int, int], times: int) -> int:
     """Return the largest reduction that leaves at least `times` the size."""
+    if source[0] <= size[0]:  # small images are many
+        return 1
     scale = min(source[0] // (times * size[0]), source[1] // (times * size[1]))
     return next((reduction for reduction in (8, 4, 2) if scale >= reduction), 1)
 

@@ -115,7 +115,9 @@ def _found(uri: str, path: Path, split: str, wanted: _Wanted) -> Arrays | Encode
             return open_cifar(uri, path, split).fitted(wanted.channels, wanted.size)
     if parquet_files(path):
         return open_parquet(uri, path, split, **vars(wanted))
-    format = detect(path)
+    format, at = detect(path) or (None, path)
+    if at != path:
+        return _found(uri, at, split, wanted)
     if format is not None and format.NAME not in _OPENED_HERE:
         return open_listed(uri, format.read(path), split, **vars(wanted))
     if path.is_dir():

@@ -21,4 +21,4 @@ def resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         planes = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)
         done = interpolate(planes[None], size, mode="bilinear", antialias=True)
         image = done[0].permute(1, 2, 0).numpy()
-    return np.require(image.transpose(2, 0, 1), requirements=["C", "W"])
+    return np.array(image.transpose(2, 0, 1), order="C")

@@ -78,12 +78,31 @@ def open_listing(path: Path, format: str | None = None) -> Listing:
     if found is None:
         what = "an empty folder" if _is_empty(path) else "in no format that is known"
         raise InputError.of(f"{path} is {what}", key=("uri",), valid=f"one of {', '.join(NAMES)}")
-    return found.read(path)
+    detected, at = found
+    return detected.read(at)
 
 
-def detect(path: Path) -> Format | None:
-    """Return the first format that fits what lies at the path, which is there."""
-    return next((each for each in FORMATS if each.fits(path)), None)
+def detect(path: Path) -> tuple[Format, Path] | None:
+    """Return the first format that fits what lies at the path, which is there, and where it lies.
+
+    That is the path itself, or the one folder in it, which an archive unpacks to, where a format
+    with annotations fits that: as an image folder it would be one of a single class.
+    """
+    found = next((each for each in FORMATS if each.fits(path)), None)
+    if found is None or found.NAME in _OF_FOLDERS:
+        only = _only_folder(path)
+        below = detect(only) if only else None
+        if below is not None and below[0].NAME not in _OF_FOLDERS:
+            return below
+    return None if found is None else (found, path)
+
+
+_OF_FOLDERS = (image_folder.NAME, images.NAME)
+
+
+def _only_folder(path: Path) -> Path | None:
+    folders = [each for each in path.iterdir() if each.is_dir()] if path.is_dir() else []
+    return folders[0] if len(folders) == 1 else None
 
 
 def _named(name: str) -> Format:
