@@ -28,7 +28,7 @@ demo: .venv/.installed-base ## train on handwritten digits, register the model, 
 	  "What is remembered, as tables:                  $(BIN)/helio runs   $(BIN)/helio models"
 
 test: .venv/.installed-test ## run the tests, less those marked slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --durations=12
 
 test-all: .venv/.installed-test ## run all the tests
 	$(BIN)/python -m pytest

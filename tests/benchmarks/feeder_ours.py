@@ -15,6 +15,7 @@ from torch import Tensor
 
 from heliostat.data import TrainBatches, open_source
 from heliostat.data.formats import open_listing
+from heliostat.data.pool import decoders
 from heliostat.data.stores import open_store
 from heliostat.data.writing import import_dataset
 from heliostat.spec.augmentations import HorizontalFlip, RandomCrop, RandomResizedCrop
@@ -65,6 +66,7 @@ class Ours:
             augment=steps,
             processes=threads() if feeder == "heliostat, processes" else 0,
         )
+        decoders()  # as many threads as torch has now
         # Normalising in two threads takes a core from the decoders: OpenMP's spin between batches.
         torch.set_num_threads(1)
         self._normalize: Any = Normalize(part.mean, part.std)

@@ -308,6 +308,37 @@ TRAINING: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"data": {"train": "tiny"}, "model.name": "resnet9"},
         ("model.name: resnet9 cannot take inputs of 1×2×2: .*; another model, or .*",),
     ),
+    "boxes for classes": (
+        {"data": {"train": "boxes/boxes.csv"}},
+        ("data.train: the data has boxes or masks, and no class for each image",),
+    ),
+    "classes for boxes": (
+        {"task": "detection", "model.name": "fcos_small", "objective": None},
+        ("data.train: the data has a class for each image; detection needs boxes.*",),
+    ),
+    "model of another task": (
+        {"task": "segmentation", "objective": None},
+        ("model.name: cnn_small is a model for classification, not for segmentation",),
+    ),
+    "metric of another task": (
+        {
+            "task": {"name": "generation"},
+            "model.name": "dcgan",
+            "objective": {"metric": "val/accuracy", "goal": "maximize"},
+        },
+        (
+            "model.args: model dcgan: .* no images of 8×8: .* multiples of 4, at least 16 .*",
+            "objective.metric: no evaluation of this task produces val/accuracy; there is none",
+        ),
+    ),
+    "argument of the task": (
+        {"task": {"name": "classification", "args": {"label_smooth": 0.1}}},
+        ("task.args: task classification takes no argument 'label_smooth'; it takes .*",),
+    ),
+    "frozen": (
+        {"model.freeze": ["layer*"]},
+        (r"model.freeze\[0\]: no part of the model is named 'layer\*'; .*",),
+    ),
     "no weights": (
         {"model.weights": "w.safetensors"},
         ("model.weights: there is no file .*/w.safetensors; a .safetensors file or models:.*",),
@@ -318,7 +349,7 @@ TRAINING: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "other weights": (
         {"model.weights": "other.safetensors"},
-        ("model.weights: the weights do not fit the model: .* is missing .*",),
+        ("model.weights: the weights are of another model: it has .*, they have weight",),
     ),
     "registered weights": (
         {"model.weights": "models:/digits@champion"},
@@ -397,6 +428,9 @@ TRAINING: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 }
 
 
+BOXES = "filename,width,height,class,xmin,ymin,xmax,ymax\n1.png,8,8,cat,1,1,4,4\n"
+
+
 @pytest.mark.parametrize("case", TRAINING)
 def test_a_mistake_is_one_line_with_its_place_and_starts_nothing(bench: Bench, case: str) -> None:
     changes, lines = TRAINING[case]
@@ -405,6 +439,8 @@ def test_a_mistake_is_one_line_with_its_place_and_starts_nothing(bench: Bench, c
             draw(bench.folder / folder / name / "1.png")
     draw(bench.folder / "mixed" / "b" / "2.png", size=(9, 8))
     (bench.folder / "broken" / "b" / "2.png").touch()
+    draw(bench.folder / "boxes" / "1.png")
+    (bench.folder / "boxes" / "boxes.csv").write_text(BOXES)
     draw(bench.folder / "tiny" / "a" / "1.png", size=(2, 2))
     torch.save({"weight": torch.zeros(2)}, bench.folder / "pickled.safetensors")
     save_file({"weight": torch.zeros(2)}, bench.folder / "other.safetensors")

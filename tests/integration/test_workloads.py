@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from make_cifar_like import write_cifar_like
 from PIL import Image
 
-from command import ROOT, Helio, sets
-from heliostat.cli.main import main
+from command import ROOT, Helio, Here, sets
 from heliostat.data import open_source
 from heliostat.spec import Source
 
 JOBS = ROOT / "jobs"
-NEED_DATA = {"fashion_mnist", "cifar10"}
+NEED_DATA = {
+    *("fashion_mnist", "cifar10", "bccd", "isbi", "isbi_cyclegan", "fashion_mnist_gan"),
+    *("keras_cnn", "own_weights", "imagenet", "coco"),
+}
 BUNDLED = sorted(spec for spec in JOBS.rglob("*.yaml") if spec.parent.name not in NEED_DATA)
 
 # Enough to go through every part of a job, and little enough to take seconds.
@@ -29,25 +30,6 @@ FEW = [
     "batch_size=64",
     "max_steps=3",
 ]
-
-Here = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def here(helio: Helio, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
-    """Type `helio … --json` in this process, which pays for its imports once; it must succeed."""
-    for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HELIO_HOME", str(helio.home))
-
-    def typed(*args: str | Path, settings: Sequence[str] = ()) -> dict[str, Any]:
-        status = main([*map(str, args), *sets(settings), "--json"])
-        out, err = capfd.readouterr()
-        assert status == 0, err
-        document: dict[str, Any] = json.loads(out)
-        return document
-
-    return typed
 
 
 def idx_files(fashion_mnist: Path, folder: Path) -> Path:

@@ -41,7 +41,7 @@ def train(path: Path, *overrides: str) -> TrainSpec:
 
 def test_a_short_spec_has_the_defaults(write: Write) -> None:
     spec = train(write())
-    assert (spec.experiment, spec.seed, spec.task, spec.precision) == (
+    assert (spec.experiment, spec.seed, spec.task.name, spec.precision) == (
         "demo",
         0,
         "classification",

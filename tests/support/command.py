@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "jobs" / "digits"
+
+
+Here = Callable[..., dict[str, Any]]
+"""Types `helio … --json` in this process; returns its document."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One rank of a world, without Ray: evaluate, train, and leave both results in a folder.
 
-    RANK=0 WORLD_SIZE=2 python one_rank.py FOLDER SPEC
+    RANK=0 WORLD_SIZE=2 python one_rank.py FOLDER SPEC…
 
 Both are of heliostat's own functions; only the process group is made here.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,23 +35,26 @@ SAMPLES = 10_007
 def main() -> None:
     """Join the world that the environment names."""
     torch.set_num_threads(1)
-    folder, spec = map(Path, sys.argv[1:])
+    folder, *specs = map(Path, sys.argv[1:])
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    sys.path.insert(0, str(spec.parent))
+    sys.path.insert(0, str(specs[0].parent))
     # They meet at a file: a port that is free now may be taken when rank 0 comes to it.
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", meeting, rank=rank, world_size=world_size)
-    work(folder, spec, rank, world_size)
+    work(folder, specs, rank, world_size)
     dist.destroy_process_group()
 
 
-def work(folder: Path, spec: Path, rank: int = 0, world_size: int = 1) -> None:
-    """Leave this rank's metrics of an evaluation, and its weights after `spec`'s training."""
-    reporter = Reporter(folder, attempt=1, rank=rank)
-    context = Context(folder=folder, reporter=reporter, rank=rank, world_size=world_size)
+def work(folder: Path, specs: Sequence[Path], rank: int = 0, world_size: int = 1) -> None:
+    """Leave this rank's metrics of an evaluation, and its weights after each spec's training."""
+    for spec in specs:
+        there = folder / spec.stem
+        there.mkdir(exist_ok=True)
+        reporter = Reporter(there, attempt=1, rank=rank)
+        context = Context(folder=there, reporter=reporter, rank=rank, world_size=world_size)
+        save_file(train(context, spec), there / f"rank-{rank}.safetensors")
+        reporter.close()
     (folder / f"rank-{rank}.json").write_text(json.dumps(evaluate_digits(context)))
-    save_file(train(context, spec), folder / f"rank-{rank}.safetensors")
-    reporter.close()
 
 
 def evaluate_digits(context: Context) -> dict[str, float]:

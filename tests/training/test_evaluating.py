@@ -25,11 +25,33 @@ WORLDS = (1, 2, 3)
 
 NET = """
 from torch import nn
+from heliostat.vision.classification import Classification
+from heliostat.vision.task import Turn
 
 def small():
     return nn.Sequential(
         nn.Conv2d(1, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
     )
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = small(), small()
+    def forward(self, images):
+        return self.second(images)
+
+class TwoTurns(Classification):
+    def __init__(self, classes):
+        super().__init__(classes)
+        self.turns = (
+            Turn("first", self.alone, lambda model: model.net.first.parameters()),
+            Turn("second", self.of_both, lambda model: model.net.second.parameters()),
+        )
+    def alone(self, model, inputs, targets):
+        return self.loss(nn.Sequential(model.normalize, model.net.first), inputs, targets)
+    def of_both(self, model, inputs, targets):
+        own = self.loss(model, inputs, targets)
+        return {"own": own, "other": self.alone(model, inputs, targets)}
 """
 
 # No rank's slice of 35 is another's size; the third batch, of one sample, leaves ranks empty.
@@ -48,22 +70,29 @@ log_every: 1
 resources: {workers: [1, 3]}
 """
 
+SPECS = {
+    "train": SPEC,
+    "turns": SPEC.replace("ranks_net:small", "ranks_net:Two")
+    + "task: ranks_net:TwoTurns\naccumulate: 2\nema: {decay: 0.5}\nclip_grad_norm: 1.0\n",
+}
+
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Path]]:
     """What `one_rank` left at each number of workers."""
     folder = tmp_path_factory.mktemp("worlds")
     (folder / "ranks_net.py").write_text(NET)
-    spec = folder / "train.yaml"
-    spec.write_text(SPEC)
+    specs = [folder / f"{name}.yaml" for name in SPECS]
+    for spec in specs:
+        spec.write_text(SPECS[spec.stem])
     left = {world_size: folder / str(world_size) for world_size in WORLDS}
     for world_size, there in left.items():
         there.mkdir()
         if world_size > 1:
-            run_ranks(there, spec, world_size)
+            run_ranks(there, specs, world_size)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        one_rank.work(left[1], spec)
+        one_rank.work(left[1], specs)
         yield left
 
 
@@ -78,20 +107,22 @@ def test_evaluation_counts_each_sample_once_and_gives_equal_metrics_at_any_numbe
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("spec", SPECS)
 def test_workers_with_uneven_slices_train_to_the_losses_and_weights_of_one(
-    worlds: dict[int, Path], world_size: int
+    worlds: dict[int, Path], world_size: int, spec: str
 ) -> None:
-    assert len(losses(worlds[1])) == 6
-    assert losses(worlds[world_size]) == pytest.approx(losses(worlds[1]), rel=1e-5)
-    alone = load_file(worlds[1] / "rank-0.safetensors")
+    one, more = worlds[1] / spec, worlds[world_size] / spec
+    assert len(losses(one)) == 6
+    assert losses(more) == pytest.approx(losses(one), rel=1e-5)
+    alone = load_file(one / "rank-0.safetensors")
     for rank in range(world_size):
-        together = load_file(worlds[world_size] / f"rank-{rank}.safetensors")
+        together = load_file(more / f"rank-{rank}.safetensors")
         torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
 
 
-def run_ranks(folder: Path, spec: Path, world_size: int) -> None:
+def run_ranks(folder: Path, specs: list[Path], world_size: int) -> None:
     """Run `one_rank` as every rank of a world to its end; all must succeed."""
-    command = [sys.executable, "-W", "error", one_rank.__file__, str(folder), str(spec)]
+    command = [sys.executable, "-W", "error", one_rank.__file__, str(folder), *map(str, specs)]
     ours = {
         "PYTHONPATH": str(ROOT / "platform"),
         "WORLD_SIZE": str(world_size),

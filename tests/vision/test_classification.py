@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sklearn import metrics
 from torch import Tensor, nn
 
 from heliostat.vision.classification import Classification, ClassificationEvaluation
+from heliostat.vision.mistakes import WrongValue
 
 
 def logits_and_targets(samples: int, classes: int, present: int) -> tuple[Tensor, Tensor]:
@@ -64,6 +66,27 @@ def test_compute_gives_the_names_that_the_task_promises() -> None:
         assert ("f1/c1" in task.metrics) == (count <= 20)
 
 
+def test_the_calibration_error_is_that_of_guo_et_al() -> None:
+    logits, targets = logits_and_targets(5_000, 10, 8)
+    confidence, predicted = logits.double().softmax(1).float().max(1)
+    right = (predicted == targets).double()
+    error = 0.0
+    for bin_ in range(15):  # their equation 3, over the intervals ((m-1)/15, m/15]
+        inside = (confidence > bin_ / 15) & (confidence <= (bin_ + 1) / 15)
+        if inside.any():
+            gap = right[inside].mean() - confidence[inside].double().mean()
+            error += float(gap.abs() * inside.sum() / 5_000)
+    ours = evaluated(logits, targets, 10, [4_000, 1_000]).compute()["calibration_error"]
+    assert ours == pytest.approx(error, abs=1e-7)
+    assert 0.02 < ours < 0.98
+
+
+def test_a_model_that_is_sure_and_right_half_of_the_time_is_off_by_half() -> None:
+    evaluation = Classification(["a", "b"]).evaluation()
+    evaluation.update_outputs(torch.tensor([[1.0, 0.0]] * 4), torch.tensor([0, 1, 0, 1]))
+    assert evaluation.compute()["calibration_error"] == 0.5
+
+
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_sums_added_over_ranks_give_exactly_the_metrics_of_one_process(ranks: int) -> None:
     logits, targets = logits_and_targets(10_007, 10, 10)
@@ -103,6 +126,43 @@ def test_the_loss_is_the_cross_entropy_of_each_sample_and_the_evaluation_s_its_m
     assert evaluation.compute()["loss"] == pytest.approx(float(losses.mean()), abs=1e-6)
 
 
+def test_smoothing_and_weights_are_torch_s_in_training_and_not_in_the_evaluation() -> None:
+    logits, targets = logits_and_targets(40, 4, 4)
+    classes, weights = ["a", "b", "c", "d"], [1, 0.5, 0, 2.0]
+    task = Classification(classes, label_smoothing=0.1, class_weights=weights)
+    shares = nn.functional.one_hot(targets, 4).float().roll(1, 0)
+    for truth in (targets, shares):
+        expected = nn.functional.cross_entropy(
+            logits, truth, torch.tensor(weights), label_smoothing=0.1, reduction="none"
+        )
+        torch.testing.assert_close(task.loss(nn.Identity(), logits, truth), expected)
+    weighted, plain = task.evaluation(), Classification(classes).evaluation()
+    for evaluation in (weighted, plain):
+        evaluation.update(nn.Identity(), logits, targets)
+    assert weighted.compute() == plain.compute()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"label_smoothing": 1}, "label_smoothing is 1; it is a number from 0 up to, not with, 1"),
+        ({"label_smoothing": "0.1"}, "label_smoothing is '0.1'; it is a number"),
+        ({"label_smoothing": float("nan")}, "label_smoothing is nan"),
+        ({"class_weights": [1, 2]}, "a number for each of 3 classes, not 2 of them"),
+        ({"class_weights": {"a": 1}}, r"a number for each of 3 classes, not {'a': 1}"),
+        ({"class_weights": [1, -2, 3]}, "not below 0, and not all 0; not -2"),
+        ({"class_weights": [1, None, 3]}, "not below 0, and not all 0; not None"),
+        ({"class_weights": [0, 0, 0]}, "not 0 for every class"),
+    ],
+)
+def test_smoothing_and_weights_that_are_none_are_mistakes(
+    args: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(WrongValue, match=message) as caught:
+        Classification(["a", "b", "c"], **args)
+    assert "\n" not in str(caught.value)
+
+
 def test_equal_probabilities_are_no_success() -> None:
     evaluation = Classification([f"c{k}" for k in range(10)]).evaluation()
     evaluation.update_outputs(torch.full((10, 10), 0.1), torch.arange(10))
@@ -126,7 +186,9 @@ def test_a_diverged_model_has_no_loss() -> None:
     evaluation.update(
         nn.Identity(), torch.full((4, 2), torch.nan), torch.zeros(4, dtype=torch.int64)
     )
-    assert np.isnan(evaluation.compute()["loss"])
+    figures = evaluation.compute()
+    assert np.isnan(figures["loss"])
+    assert np.isnan(figures["calibration_error"])
 
 
 @pytest.mark.parametrize("output", [torch.rand(4, 5), torch.rand(4), torch.rand(3, 10), (1, 2)])
@@ -147,4 +209,4 @@ def test_labels_of_metrics_are_names_that_mlflow_takes_and_all_different() -> No
     names = Classification(classes).metrics
     for name in names:
         _validate_metric_name(f"test/{name}")
-    assert len(set(names)) == len(names) == 6 + 3 * len(classes)
+    assert len(set(names)) == len(names) == 7 + 3 * len(classes)

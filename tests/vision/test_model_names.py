@@ -2,19 +2,90 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from heliostat.vision import models
-from heliostat.vision.mistakes import Mistake
+from heliostat.vision.mistakes import Mistake, WrongValue
+
+OWN = (
+    "cnn_small",
+    "cnn_32",
+    "cnn_64",
+    "resnet9",
+    "resnet18_cifar",
+    "resnet34_cifar",
+    "resnet50_cifar",
+)
 
 
-@pytest.mark.parametrize("name", ["cnn_small", "resnet9"])
+@pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize(("size", "channels"), [(8, 1), (28, 1), (32, 3)])
 def test_own_models_take_what_the_data_has(name: str, size: int, channels: int) -> None:
-    net = models.build(name, {}, num_classes=7, in_channels=channels)
+    net = models.build(name, {}, num_classes=7, in_channels=channels, size=(size, size))
     assert net(torch.rand(2, channels, size, size)).shape == (2, 7)
+
+
+def test_the_tutorials_networks_are_theirs() -> None:
+    large = models.build("cnn_64", {}, num_classes=10, in_channels=3, size=(64, 64))
+    small = models.build("cnn_32", {}, num_classes=10, in_channels=3, size=(32, 32))
+    layers = nn.Conv2d, nn.Linear
+    shapes = [
+        [tuple(part.weight.shape) for part in net if isinstance(part, layers)]
+        for net in (large, small)
+    ]
+    assert shapes == [
+        [(32, 3, 3, 3), (64, 32, 3, 3), (128, 64 * 16 * 16), (10, 128)],
+        [(16, 3, 3, 3), (10, 16 * 16 * 16)],
+    ]
+
+
+@pytest.mark.parametrize("name", ["cnn_32", "cnn_64"])
+def test_the_tutorials_networks_take_any_shape_of_image(name: str) -> None:
+    known = models.build(name, {}, num_classes=3, in_channels=1, size=(13, 30))
+    found_out = models.build(name, {}, num_classes=3, in_channels=1)  # lazily, by the images
+    for net in (known, found_out):
+        assert net(torch.rand(2, 1, 13, 30)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("cnn_64", (3, 9), "a quarter of their size, and 3×9 is too small for that: at least 4×4"),
+        ("cnn_32", (8, 1), "a half of their size, and 8×1 is too small for that: at least 2×2"),
+        ("cnn_32", 32, r"size is 32; it is \[height, width\] in pixels"),
+    ],
+)
+def test_images_too_small_for_a_tutorial_s_network_are_a_mistake(
+    name: str, size: Any, message: str
+) -> None:
+    with pytest.raises(WrongValue, match=f"model {name}: .*{message}"):
+        models.build(name, {"size": size}, num_classes=3, in_channels=1)
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+def test_a_cifar_resnet_is_torchvision_s_but_for_its_stem(depth: int) -> None:
+    with torch.device("meta"):
+        ours = models.build(f"resnet{depth}_cifar", {}, num_classes=10, in_channels=3)
+        theirs = models.build(f"resnet{depth}", {}, num_classes=10, in_channels=3)
+    shapes, others = (
+        {key: tuple(value.shape) for key, value in net.state_dict().items()}
+        for net in (ours, theirs)
+    )
+    assert shapes.pop("conv1.weight") == (64, 3, 3, 3)
+    assert others.pop("conv1.weight") == (64, 3, 7, 7)
+    assert shapes == others
+
+
+def test_a_cifar_resnet_keeps_the_pixels_of_small_images_to_its_first_block() -> None:
+    net = models.build("resnet18_cifar", {}, num_classes=10, in_channels=1)
+    seen = []
+    net.layer1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    net(torch.rand(2, 1, 32, 32))
+    assert seen == [(2, 64, 32, 32)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -41,7 +112,7 @@ def test_a_vision_transformer_takes_the_size_of_its_images() -> None:
 
 def test_the_names_are_own_ones_and_torchvisions_classifiers_only() -> None:
     names = models.names()
-    assert names[:2] == ("cnn_small", "resnet9")
+    assert names[: len(OWN)] == OWN
     assert {"resnet18", "vgg11", "vit_b_16"} <= set(names)
     assert "fcn_resnet50" not in names
     assert len(names) == len(set(names))
@@ -100,7 +171,7 @@ def test_own_models_do_not_import_torchvision_nor_matplotlib_nor_another_room() 
     code = (
         "import sys; from heliostat.vision import models, tasks, export;"
         "models.build('cnn_small', {}, num_classes=2, in_channels=1);"
-        "tasks.build('classification', classes=('a', 'b'));"
+        "tasks.build('classification', {}, classes=('a', 'b'));"
         "slow = {'torchvision', 'matplotlib', 'ray', 'mlflow', 'sklearn'};"
         "rooms = {m for m in sys.modules if m.startswith('heliostat.')};"
         "print(slow & set(sys.modules), {m for m in rooms if 'vision' not in m})"

@@ -30,7 +30,7 @@ def test_any_images_and_any_names_of_classes_are_drawn(
 ) -> None:
     inputs = (torch.rand(64, *shape) * 200).to(dtype)
     drawn = evaluation_of(CLASSES, inputs).pictures()
-    assert set(drawn) == {"confusion_matrix", "samples"}
+    assert set(drawn) == {"confusion_matrix", "samples", "worst_mistakes"}
     for picture in drawn.values():
         assert picture.mode == "RGB"
         assert np.asarray(picture).std() > 10

@@ -80,7 +80,7 @@ def test_an_import_error_of_the_user_s_module_comes_through_whole(write: Write) 
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
         models.build("users_own:net", {})
     with pytest.raises(LookupError, match="no module named 'no_such_module' beside the spec"):
-        tasks.build("no_such_module:Task")
+        tasks.build("no_such_module:Task", {})
 
 
 def test_a_name_that_the_module_lacks_names_the_nearest(write: Write) -> None:
@@ -125,9 +125,9 @@ def test_names_and_arguments_can_be_checked_before_there_is_data(write: Write) -
         models.check("users_own:net", {})
     with pytest.raises(LookupError, match="no model 'resnt9'; nearest: resnet9"):
         models.check("resnt9", {})
-    tasks.check("classification", "classes")
+    tasks.check("classification", {}, "classes")
     with pytest.raises(LookupError, match="no task 'detektion'"):
-        tasks.check("detektion", "classes")
+        tasks.check("detektion", {}, "classes")
 
 
 def test_a_task_of_the_user_s_own_gets_the_classes_only_if_it_names_them(write: Write) -> None:
@@ -140,12 +140,12 @@ def test_a_task_of_the_user_s_own_gets_the_classes_only_if_it_names_them(write: 
         class Needy:
             def __init__(self, classes, margin): ...
     """)
-    assert tasks.build("users_own:Plain", classes=("a", "b")).metrics == ("loss",)
-    assert tasks.build("users_own:Named", classes=("a", "b")).metrics == ("a", "b")
+    assert tasks.build("users_own:Plain", {}, classes=("a", "b")).metrics == ("loss",)
+    assert tasks.build("users_own:Named", {}, classes=("a", "b")).metrics == ("a", "b")
     with pytest.raises(TypeError, match="task users_own:Needy needs the argument 'margin'"):
-        tasks.build("users_own:Needy", classes=("a", "b"))
+        tasks.build("users_own:Needy", {}, classes=("a", "b"))
 
 
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(LookupError, match="no task 'clasification'; nearest: classification"):
-        tasks.build("clasification", classes=("a",))
+        tasks.build("clasification", {}, classes=("a",))

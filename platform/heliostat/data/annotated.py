@@ -66,14 +66,19 @@ class Annotated:
         classes: tuple[str, ...],
         channels: int,
         size: tuple[int, int] | None,
+        annotated: bool = True,
     ) -> None:
-        """Give images of `size` (height, width), boxes and masks following; None: their own."""
+        """Give images of `size` (height, width), boxes and masks following; None: their own.
+
+        Where not `annotated`, images alone: every target is empty.
+        """
         self.uri = uri
         self.classes = classes
         self.blocks = origin.blocks
         self._origin = origin
         self._channels = channels
         self._size = size
+        self._annotated = annotated
 
     def __len__(self) -> int:
         """Return N."""
@@ -87,6 +92,10 @@ class Annotated:
     def source(self, index: int) -> str:
         """Return the image's path, or `path#row`."""
         return self._origin.source(index)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return the (height, width) that an image's header says."""
+        return header(self._origin[index].image)[1:]
 
     def read(self, indices: Indices, key: tuple[int, int] = (0, 0)) -> tuple[Any, Any]:
         """Return lists of n images and n targets; InputError for what cannot be read."""
@@ -106,6 +115,10 @@ class Annotated:
 
         return list(decoders().map(one, indices.tolist()))
 
+    def record(self, index: int) -> Record:
+        """Return a sample as its source holds it; InputError where that cannot be had."""
+        return self._origin[index]
+
     def take(self, chosen: Indices) -> Annotated:
         """Return the chosen samples."""
         return Annotated(
@@ -114,6 +127,7 @@ class Annotated:
             classes=self.classes,
             channels=self._channels,
             size=self._size,
+            annotated=self._annotated,
         )
 
     def _pair(self, index: int) -> tuple[Tensor, dict[str, Any]]:
@@ -127,6 +141,8 @@ class Annotated:
         except Exception as error:
             raise unreadable(self.source(index), error) from error
         image = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(pixels)))
+        if not self._annotated:
+            return image, {}
         try:
             return image, target(record, (own[0], own[1]), self._size or (own[0], own[1]))
         except Exception as error:

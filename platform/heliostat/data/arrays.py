@@ -51,6 +51,10 @@ class Arrays:
         """Return `path#row`."""
         return self.rows.name(index)
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Return the (height, width) of every image."""
+        return self.shape[1], self.shape[2]
+
     def read(self, indices: Indices, key: tuple[int, int] = (0, 0)) -> tuple[Any, Any]:
         """Return uint8 (n, C, H, W) and int64 (n,) or None."""
         inputs = torch.from_numpy(self.images[indices])

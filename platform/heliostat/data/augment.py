@@ -20,6 +20,7 @@ from heliostat.data.images import EncodedImages
 from heliostat.data.paths import one_line
 from heliostat.data.samples import Indices, Samples
 from heliostat.data.transforms import Apply, build_transforms, each_sample
+from heliostat.data.unpaired import Unpaired, by_sample, numbers
 from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop, RandomResizedCrop
 from heliostat.spec.problems import InputError
 from heliostat.spec.transforms import Transform
@@ -38,20 +39,13 @@ def read_augmented(
     """Return (inputs, targets) of n samples, augmented by `steps`, then by torchvision's `apply`.
 
     `key` is (seed, epoch). A random resized crop is part of reading where the samples are
-    encoded images.
+    encoded images. Of samples of two images, each is augmented by draws of its own.
     """
-    first = 0
-    if steps and isinstance(steps[0], RandomResizedCrop) and isinstance(samples, EncodedImages):
-        first = 1
-        windows = Windows.of(steps[0], counter.key(_AUGMENT, *key, 0), indices)
-        inputs, targets = samples.read_windows(indices, windows)
-    else:
-        inputs, targets = samples.read(indices, key)
-    if steps:
-        inputs = augment(inputs, steps, *key, indices, first)
-    if apply is None:
-        return inputs, targets
-    return each_sample(apply, inputs, targets, seed=key[0], epoch=key[1], indices=indices)
+    if isinstance(samples, Unpaired):
+        rows = samples.rows(indices, key)
+        images, _ = _read(samples.images, rows, numbers(indices), steps, apply, key)
+        return by_sample(images), None
+    return _read(samples, indices, indices, steps, apply, key)
 
 
 def divided(steps: Sequence[Augment]) -> tuple[tuple[Own, ...], Apply | None]:
@@ -86,7 +80,11 @@ def check_augment(steps: Sequence[Augment], samples: Samples) -> None:
     """Raise InputError if `samples` are not images that `steps` can be applied to."""
     if not steps:
         return
-    inputs, _ = samples.read(np.zeros(1, np.int64))
+    samples = samples.images if isinstance(samples, Unpaired) else samples
+    inputs, targets = samples.read(np.zeros(1, np.int64))
+    if isinstance(inputs, list):
+        _check_annotated(steps, inputs, targets)
+        return
     if not is_images(inputs):
         raise InputError.of(
             "augmentation needs images, and this data gives something else",
@@ -152,6 +150,29 @@ _AUGMENT = 0xA06
 _PIXELS = (torch.uint8, torch.float16, torch.float32, torch.float64)
 
 
+def _read(
+    samples: Samples,
+    rows: Indices,
+    drawn_by: Indices,
+    steps: Sequence[Own],
+    apply: Apply | None,
+    key: tuple[int, int],
+) -> tuple[Any, Any]:
+    """Return the samples `rows` (n,), augmented by the draws of the numbers `drawn_by` (n,)."""
+    first = 0
+    if steps and isinstance(steps[0], RandomResizedCrop) and isinstance(samples, EncodedImages):
+        first = 1
+        windows = Windows.of(steps[0], counter.key(_AUGMENT, *key, 0), drawn_by)
+        inputs, targets = samples.read_windows(rows, windows)
+    else:
+        inputs, targets = samples.read(rows, key)
+    if steps:
+        inputs = augment(inputs, steps, *key, drawn_by, first)
+    if apply is None:
+        return inputs, targets
+    return each_sample(apply, inputs, targets, seed=key[0], epoch=key[1], indices=drawn_by)
+
+
 def _apply(images: Images, step: Own, key: int, indices: Indices) -> Images:
     if isinstance(step, HorizontalFlip):
         return horizontal_flip(images, counter.draw(key, indices) >> np.uint64(63) == 1)
@@ -180,6 +201,24 @@ def _check_leaves_images(apply: Apply, inputs: Tensor) -> None:
             key=("augment",),
             valid="transforms that leave the type: normalising is part of the model",
         )
+
+
+def _check_annotated(steps: Sequence[Augment], inputs: list[Tensor], targets: Any) -> None:
+    """Raise InputError for a step that boxes and masks would not follow."""
+    own, apply = divided(steps)
+    if own or apply is None:
+        raise InputError.of(
+            "heliostat's own augmentations are for images without boxes or masks",
+            key=("augment", 0),
+            valid="torchvision's, which boxes and masks follow: RandomHorizontalFlip, …",
+        )
+    try:
+        each_sample(apply, inputs, targets, seed=0, epoch=0, indices=np.zeros(1, np.int64))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError.of(
+            f"torchvision's transforms do not take these samples: {one_line(error)}",
+            key=("augment",),
+        ) from error
 
 
 def _check_first(number: int) -> None:

@@ -83,12 +83,27 @@ class _Renumbered:
     def source(self, index: int) -> str:
         return self._samples.source(index)
 
+    def size(self, index: int) -> tuple[int, int] | None:
+        return self._samples.size(index)
+
     def read(self, indices: Indices, key: tuple[int, int] = (0, 0)) -> tuple[Any, Any]:
         inputs, targets = self._samples.read(indices, key)
+        if isinstance(targets, list):
+            return inputs, [self._annotated(target) for target in targets]
         return inputs, None if targets is None else torch.from_numpy(self._numbers[targets.numpy()])
 
     def read_each(self, indices: Indices) -> list[Tensor | Exception]:
         return self._samples.read_each(indices)
+
+    def _annotated(self, target: dict[str, Any]) -> dict[str, Any]:
+        from torchvision import tv_tensors
+
+        if "mask" not in target:
+            return {**target, "labels": torch.from_numpy(self._numbers[target["labels"].numpy()])}
+        numbers = np.arange(256)  # what stands for no class stays
+        numbers[: len(self._numbers)] = self._numbers
+        mask = torch.from_numpy(numbers.astype(np.uint8)[target["mask"].numpy()])
+        return {"mask": tv_tensors.Mask(mask)}
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:

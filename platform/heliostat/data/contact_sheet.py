@@ -10,13 +10,15 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from heliostat.data import counter
+from heliostat.data.annotated import Annotated
 from heliostat.data.decode import header
 from heliostat.data.drawing import INK, PAPER, Colour, colour, draw, font
 from heliostat.data.formats.arrays import png
 from heliostat.data.listing_of_dataset import ShardLost
-from heliostat.data.records import Listing, Record
+from heliostat.data.records import Kind, Listing, Record
 from heliostat.data.samples import Samples
 from heliostat.data.splits import choose
+from heliostat.data.unpaired import Unpaired
 from heliostat.spec.problems import InputError
 
 
@@ -38,10 +40,20 @@ def contact_sheet(listing: Listing, split: str, *, count: int = 24, seed: int = 
 
 
 def sheet_of_samples(samples: Samples, split: str, *, count: int = 24) -> Image.Image | None:
-    """Draw `count` samples as a training job reads them; None where they are no images."""
+    """Draw `count` samples as a training job reads them; None where they are no images.
+
+    Of two domains, images are drawn one by one, each over its domain's name.
+    """
+    samples = samples.images if isinstance(samples, Unpaired) else samples
+    rows = np.sort(counter.permutation(len(samples), counter.key(_CHOICE, 0))[:count])
+    title = f"{split}: {len(rows):,} of {len(samples):,}"
+    if isinstance(samples, Annotated):
+        records = [samples.record(row) for row in rows.tolist()]
+        kind: Kind = "masks" if records[0].mask is not None else "objects"
+        listing = Listing(samples.uri, kind, samples.classes, {split: records})
+        return _drawn(records, listing, title)
     if samples.shape is None:
         return None
-    rows = np.sort(counter.permutation(len(samples), counter.key(_CHOICE, 0))[:count])
     labels = samples.labels
     chosen = [
         Record(
@@ -52,7 +64,7 @@ def sheet_of_samples(samples: Samples, split: str, *, count: int = 24) -> Image.
         for row, image in zip(rows.tolist(), samples.read_each(rows), strict=True)
     ]
     listing = Listing(samples.uri, "labels", samples.classes, {split: chosen})
-    return _drawn(chosen, listing, f"{split}: {len(rows):,} of {len(samples):,}")
+    return _drawn(chosen, listing, title)
 
 
 @dataclass(frozen=True)

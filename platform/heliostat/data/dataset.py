@@ -38,13 +38,14 @@ def open_imported(
     channels: int | None = None,
     size: tuple[int, int] | None = None,
     tolerant: bool = False,
+    each_own_size: bool = False,
 ) -> EncodedImages | Annotated:
     """Return the samples of a split: annotated ones where there are objects or masks.
 
     `channels` None: 1 where the images that the import measured are all grey, else 3. `size`
     (height, width) None: the images' own, one for all but for annotated samples; found in columns
     of the shards, which are all fetched for it. Not labelled: images alone, of whatever kind.
-    `tolerant` as in `open_images`.
+    `each_own_size` as in `open_source`, `tolerant` as in `open_images`.
 
     Raises InputError, key ("uri",) or ("split",).
     """
@@ -54,9 +55,16 @@ def open_imported(
         raise InputError.of(f"{uri}: the split {split!r} holds no samples", key=("uri",))
     mapped = Mapped(store, facts.shards)
     about = f"{manifest.fingerprint} {split}"
-    if labelled and manifest.kind in ("objects", "masks"):
-        origin = _Annotations(mapped, mapped.rows(), about)
-        return Annotated(uri, origin, classes=manifest.classes, channels=channels or 3, size=size)
+    annotated = labelled and manifest.kind in ("objects", "masks")
+    if annotated or each_own_size:
+        return Annotated(
+            uri,
+            _Annotations(mapped, mapped.rows(), about),
+            classes=manifest.classes,
+            channels=channels or 3,
+            size=size,
+            annotated=annotated,
+        )
     images = MappedImages(mapped, mapped.rows())
     labelled = labelled and manifest.kind in ("labels", "domains")
     size = size or _size(images, tolerant=tolerant or not labelled)

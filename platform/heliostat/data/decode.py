@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import simplejpeg
@@ -29,8 +29,13 @@ from heliostat.data.headers import Header, read_header
 from heliostat.data.resize import resized
 from heliostat.data.samples import Pixels, Shape
 
-Decoder = Literal["simplejpeg", "pillow"]
-"""What reads JPEGs, but for CMYK ones and those that libjpeg complains of: Pillow reads these."""
+Decoder = Literal["simplejpeg", "opencv", "pillow"]
+"""What reads JPEGs, and in OpenCV's case plain PNGs; Pillow reads everything else, and what the
+others complain of (CMYK, palettes, alpha, 16 bits, what is truncated).
+
+Colours are the same with all three. Grey from a colour JPEG is its luminance with simplejpeg and
+OpenCV; Pillow computes it from the colours, up to 1 of 255 levels beside it.
+"""
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -136,6 +141,28 @@ class _Jpeg:
         return image
 
 
+class _OpenCv:
+    """OpenCV's flags for a reduced JPEG refuse its flag for RGB: the order is turned here."""
+
+    def __init__(self, content: bytes, header: Header) -> None:
+        self.height, self.width = header.height, header.width
+        self._content = content
+
+    def read(self, channels: int, reduction: int) -> Pixels:
+        import cv2  # 0.2 s, for those who ask for it
+
+        kind = "GRAYSCALE" if channels == 1 else "COLOR"
+        name = f"IMREAD_{kind}" if reduction == 1 else f"IMREAD_REDUCED_{kind}_{reduction}"
+        flags = getattr(cv2, name) | cv2.IMREAD_IGNORE_ORIENTATION
+        image: Any = cv2.imdecode(np.frombuffer(self._content, np.uint8), flags)
+        if image is None:  # Pillow says what is wrong with it
+            return _Pillow(self._content).read(channels, reduction)
+        pixels: Pixels = (
+            image[:, :, None] if channels == 1 else np.ascontiguousarray(image[:, :, ::-1])
+        )
+        return pixels
+
+
 class _Pillow:
     def __init__(self, content: bytes) -> None:
         self._image = _pillow(content)
@@ -149,14 +176,18 @@ class _Pillow:
 
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I", "F")
 _HEADER_BYTES = 8192
+_END_OF_IMAGE = b"\xff\xd9"
 
 
 def _opened(encoded: Encoded, decoder: Decoder) -> _Image:
     content = content_of(encoded)
-    found = read_header(content) if decoder == "simplejpeg" else None
-    if found is not None and found.jpeg:
-        return _Jpeg(content, found)
-    return _Pillow(content)
+    found = None if decoder == "pillow" else read_header(content)
+    if found is None:
+        return _Pillow(content)
+    # What ends early OpenCV fills up with grey, and says so on stderr alone.
+    if decoder == "opencv" and (not found.jpeg or content.endswith(_END_OF_IMAGE)):
+        return _OpenCv(content, found)
+    return _Jpeg(content, found) if found.jpeg else _Pillow(content)
 
 
 def _reduction(source: tuple[int, int], size: list[int] | tuple[int, int], times: int) -> int:

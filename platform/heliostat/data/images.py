@@ -118,6 +118,10 @@ class EncodedImages:
         """Return the file's path, or `path#row`."""
         return self._store.name(index)
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Return the (height, width) that an image's header says."""
+        return header(self._store[index])[1:]
+
     def read(self, indices: Indices, key: tuple[int, int] = (0, 0)) -> tuple[Any, Any]:
         """Return uint8 (n, C, H, W) and int64 (n,) or None; InputError for a broken image."""
         kept = self._opened_kept()

@@ -29,6 +29,7 @@ def open_listed(
     channels: int | None = None,
     size: tuple[int, int] | None = None,
     tolerant: bool = False,
+    each_own_size: bool = False,
 ) -> EncodedImages | Annotated:
     """Return the samples of a listing's split: annotated ones where there are objects or masks.
 
@@ -38,8 +39,16 @@ def open_listed(
     if not records:
         raise InputError.of(f"{uri}: the split {split!r} holds no samples", key=("uri",))
     origin = RecordRows(uri, records, np.arange(len(records)))
-    if labelled and listing.kind in ("objects", "masks"):
-        return Annotated(uri, origin, classes=listing.classes, channels=channels or 3, size=size)
+    annotated = labelled and listing.kind in ("objects", "masks")
+    if annotated or each_own_size:
+        return Annotated(
+            uri,
+            origin,
+            classes=listing.classes,
+            channels=channels or 3,
+            size=size,
+            annotated=annotated,
+        )
     labels = None
     if labelled and listing.kind in ("labels", "domains"):
         labels = np.array([record.label for record in records], np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from heliostat.data.parquet import open_parquet, parquet_files
 from heliostat.data.paths import reading
 from heliostat.data.readable import readable
 from heliostat.data.samples import Samples
+from heliostat.data.seeds import PREFIX, Seeds, open_seeds
 from heliostat.data.torchvision_sets import SCHEME as TORCHVISION
 from heliostat.data.torchvision_sets import open_torchvision
 from heliostat.data.user_dataset import UserDataset, open_dataset
@@ -43,6 +44,7 @@ def open_source(
     on_error: Literal["fail", "skip"] = "fail",
     decoder: Decoder = "simplejpeg",
     cache: DecodedCache | None = None,
+    each_own_size: bool = False,
 ) -> Samples:
     """Return the samples of a source's split.
 
@@ -51,13 +53,15 @@ def open_source(
     size, and have 3 channels). Not labelled: labels are not needed, and left out where they would
     have to be looked for. `on_error: skip` decodes all images once and leaves out those that
     cannot be, which the samples' `skipped` lists. `decoder` and `cache` say how encoded images
-    of classes become pixels, and whether those are kept.
+    of classes become pixels, and whether those are kept. With `each_own_size`, images of any
+    kind may differ in size, as annotated ones do.
 
     Raises InputError, its keys relative to the source, for whatever is wrong with the source; and
     whatever a dataset of the user's own raises, as it is.
     """
     split = Split("all") if source.split is None else parse_split(source.split)
-    wanted = _Wanted(labelled, channels, image_size, tolerant=on_error == "skip")
+    tolerant = on_error == "skip"
+    wanted = _Wanted(labelled, channels, image_size, tolerant, each_own_size)
     samples = _whole(source, split.name, wanted)
     rows = splits.rows(split, len(samples))
     if rows is not None:
@@ -80,16 +84,24 @@ class _Wanted:
     size: tuple[int, int] | None
     tolerant: bool
     """Whether images that cannot be decoded are left out later."""
+    each_own_size: bool
+
+    def of_one_size(self) -> dict[str, Any]:
+        """Return the settings of what gives images of one size only."""
+        return {name: value for name, value in vars(self).items() if name != "each_own_size"}
 
 
 def _whole(
     source: Source, split: str, wanted: _Wanted
-) -> Arrays | EncodedImages | UserDataset | Annotated:
+) -> Arrays | EncodedImages | UserDataset | Annotated | Seeds:
     if source.dataset is not None:
         _refuse_settings(wanted)
         splits.refuse_named(split)
         return open_dataset(source.dataset, source.args, labelled=wanted.labelled)
     uri = source.uri or ""
+    if uri.startswith(PREFIX):
+        splits.refuse_named(split)
+        return open_seeds(uri)
     if uri == DIGITS:
         return open_digits(split).fitted(wanted.channels, wanted.size)
     if uri.startswith(TORCHVISION):
@@ -113,15 +125,15 @@ def _found(uri: str, path: Path, split: str, wanted: _Wanted) -> Arrays | Encode
             return arrays.fitted(wanted.channels, wanted.size)
         if batch_files(path):
             return open_cifar(uri, path, split).fitted(wanted.channels, wanted.size)
-    if parquet_files(path):
-        return open_parquet(uri, path, split, **vars(wanted))
+    if parquet_files(path) and not wanted.each_own_size:
+        return open_parquet(uri, path, split, **wanted.of_one_size())
     format, at = detect(path) or (None, path)
     if at != path:
         return _found(uri, at, split, wanted)
-    if format is not None and format.NAME not in _OPENED_HERE:
+    if format is not None and (wanted.each_own_size or format.NAME not in _OPENED_HERE):
         return open_listed(uri, format.read(path), split, **vars(wanted))
     if path.is_dir():
-        return open_folder(uri, path, split, **vars(wanted))
+        return open_folder(uri, path, split, **wanted.of_one_size())
     if not wanted.labelled and path.suffix.lower() in SUFFIXES:
         splits.refuse_named(split)
         return open_file(uri, path, channels=wanted.channels, size=wanted.size)

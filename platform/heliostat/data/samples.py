@@ -65,6 +65,12 @@ class Samples(Protocol):
     def source(self, index: int) -> str:
         """Return where one sample comes from: a file's path, or `path#row`."""
 
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Return an image's (height, width) in its source, in pixels; None for no image.
+
+        Raises what decoding would for one whose header cannot be read.
+        """
+
     def read(self, indices: Indices, key: tuple[int, int] = (0, 0)) -> tuple[Any, Any]:
         """Return (inputs, targets) of n samples, in the order given.
 

@@ -29,14 +29,16 @@ def statistics(samples: Samples, seed: int) -> Statistics | None:
     count, total, squares = 0, np.zeros(()), np.zeros(())
     for start in range(0, len(chosen), _AT_ONCE):
         inputs, _ = samples.read(chosen[start : start + _AT_ONCE], (seed, 0))
-        if not is_images(inputs):
-            return None
-        images = inputs.numpy().astype(np.float64)
-        if inputs.dtype == torch.uint8:
-            images /= 255
-        count += images.size // images.shape[1]
-        total = total + images.sum((0, 2, 3))
-        squares = squares + (images**2).sum((0, 2, 3))
+        # Annotated images come in a list, each of its own size.
+        for batch in [image[None] for image in inputs] if isinstance(inputs, list) else [inputs]:
+            if not is_images(batch):
+                return None
+            images = batch.numpy().astype(np.float64)
+            if batch.dtype == torch.uint8:
+                images /= 255
+            count += images.size // images.shape[1]
+            total = total + images.sum((0, 2, 3))
+            squares = squares + (images**2).sum((0, 2, 3))
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     return Statistics(tuple(mean.tolist()), tuple(np.maximum(std, 1 / 255).tolist()))

@@ -102,11 +102,18 @@ def _build(v2: Any, step: Transform, key: Key) -> Any:
         )
     check_arguments(step.name, known[step.name], step.args, key=(*key, step.name))
     try:
-        return known[step.name](**step.args)
+        return known[step.name](**{**_DEFAULTS.get(step.name, {}), **step.args})
     except (TypeError, ValueError) as error:
         raise InputError.of(f"{step.name}: {error}", key=(*key, step.name)) from error
 
 
+def _of_each_box(sample: Any) -> tuple[Tensor, ...]:
+    """Return what an (image, target) holds for each box, and loses with the box."""
+    _, target = sample
+    return tuple(target[name] for name in ("labels", "crowd") if name in target)
+
+
+_DEFAULTS: dict[str, dict[str, Any]] = {"SanitizeBoundingBoxes": {"labels_getter": _of_each_box}}
 # They take other transforms or functions, which a spec cannot name; or are the base itself.
 _NOT_BY_NAME = ("Transform", "Compose", "Lambda", "RandomApply", "RandomChoice", "RandomOrder")
 _TRANSFORM = 0x7F2

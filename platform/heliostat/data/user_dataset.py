@@ -69,6 +69,9 @@ class UserDataset:
         """Return `package.module:Class#item`."""
         return f"{self.uri}#{self._chosen[index]}"
 
+    def size(self, index: int) -> None:
+        """Return None: what an item's input is made of is the user's business."""
+
     def read(self, indices: Indices, key: tuple[int, int] = (0, 0)) -> tuple[Any, Any]:
         """Return what `default_collate` makes of the items; the user's exceptions come as raised.
 

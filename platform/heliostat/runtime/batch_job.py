@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +78,24 @@ def open_batch(spec: PredictSpec | EvaluateSpec) -> tuple[LocalModel, Samples, P
             output = check_output(spec.output) if isinstance(spec, PredictSpec) else None
         with step():
             model = fetch_model(spec.model)
-            if isinstance(spec, EvaluateSpec) and not model.classes:
-                raise InputError.of(
-                    f"{model.uri} has no classes to evaluate", key=("model",), valid="a classifier"
-                )
+            if isinstance(spec, EvaluateSpec):
+                _check_evaluable(model)
         with step():
             samples = open_for(model, spec)
     assert model is not None
     return model, samples, output
+
+
+def _check_evaluable(model: LocalModel) -> None:
+    if not model.classes or model.task not in _EVALUABLE:
+        raise InputError.of(
+            f"{model.uri} has no classes to evaluate",
+            key=("model",),
+            valid=f"a model for {' or '.join(_EVALUABLE)}",
+        )
+
+
+_EVALUABLE = ("classification", "detection", "segmentation")
 
 
 @dataclass(frozen=True)
@@ -162,15 +173,19 @@ def evaluate(batch: _Batch) -> dict[str, Any]:
     """Evaluate the model on each sample once; return `metrics`."""
     with _recorded(batch, "test") as reporter:
         results = batch.results("evaluate")
-        total = next(results)
+        seen, total = next(results)
         batch.show(Phase("evaluating"))
-        for evaluation in results:
+        for count, evaluation in results:
+            seen += count
             for name, value in evaluation.state().items():
                 total.state()[name].add_(value)
-        seen = int(total.state()["seen"])
+            if hasattr(total, "records"):
+                total.records += evaluation.records
         if seen != len(batch.samples):
             raise AssertionError(f"evaluation counted {seen} samples of {len(batch.samples)}")
-        metrics = {f"test/{name}": value for name, value in total.compute().items()}
+        # A map of classes alone has no loss.
+        figures = {name: value for name, value in total.compute().items() if not isnan(value)}
+        metrics = {f"test/{name}": value for name, value in figures.items()}
         metrics["test/seen"] = float(seen)
         reporter.metrics(metrics, step=0)
         for name, image in total.pictures().items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliostat.runtime import environment
+from heliostat.runtime.outputs import Given, kind_of
 from heliostat.runtime.registered_model import LocalModel
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import EvaluateSpec, InputError, PredictSpec
@@ -33,50 +34,56 @@ class BatchWorker:
         """Return the output's columns for rows [start, stop); `error` says what cannot be read."""
         import numpy as np
 
-        inputs = self._samples.read_each(np.arange(start, stop))
+        read = self._samples.read_each(np.arange(start, stop))
+        inputs = [value if isinstance(value, Exception) else self._asked(value) for value in read]
         readable = [value for value in inputs if not isinstance(value, Exception)]
         outputs = iter(self._outputs(readable))
-        columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-        for row, value in enumerate(inputs, start):
-            columns["source"].append(self._samples.source(row))
+        kind = kind_of(self._model)
+        names = [field.name for field in kind.fields]
+        columns: dict[str, list[Any]] = {name: [] for name in ("source", *names, "error")}
+        for number, value in enumerate(inputs, start):
             if isinstance(value, Exception):
-                self._add(columns, None, str(value) or type(value).__name__)
+                row = dict.fromkeys(names) | {"error": str(value) or type(value).__name__}
             else:
-                self._add(columns, next(outputs), None)
+                given = Given(value, self._samples.size(number))
+                row = kind.row(next(outputs), given, self._model) | {"error": None}
+            row["source"] = self._samples.source(number)
+            for name, column in columns.items():
+                column.append(row[name])
         return columns
 
-    def evaluate(self, start: int, stop: int) -> Any:
-        """Return the evaluation of rows [start, stop): sums, and inputs for a picture."""
+    def evaluate(self, start: int, stop: int) -> tuple[int, Any]:
+        """Return how many of the rows [start, stop) there were, and their evaluation: sums, what
+        does not add up, and of the first rows inputs for a picture."""
         import numpy as np
+
+        from heliostat.vision import tasks
+
+        model = self._model
+        task: Any = tasks.build(model.task, model.task_args, classes=model.classes)
+        evaluation = task.evaluation()
+        inputs, targets = self._samples.read(np.arange(start, stop))
+        outputs = self._outputs(list(inputs))
+        evaluation.update_outputs(outputs, targets, inputs if start == 0 else None)
+        return len(inputs), evaluation
+
+    def _asked(self, value: Any) -> Any:
+        """Return the input as the model takes it: a seed alone asks for each class in turn."""
         import torch
 
-        from heliostat.vision.classification import Classification
-
-        evaluation = Classification(self._model.classes).evaluation()
-        inputs, targets = self._samples.read(np.arange(start, stop))
-        outputs = torch.from_numpy(np.asarray(self._predict(inputs.numpy())))
-        evaluation.update_outputs(outputs, targets, inputs if start == 0 else None)
-        return evaluation
+        if self._model.task == "generation" and self._model.shape == (2,) and len(value) == 1:
+            return torch.cat([value, value % len(self._model.classes)])
+        return value
 
     def _outputs(self, readable: list[Any]) -> Any:
-        import numpy as np
+        """Return an output for each input: tensors (n, …), or a list where sizes may differ."""
+        import torch
 
         if not readable:
             return []
-        return np.asarray(self._predict(np.stack([value.numpy() for value in readable])))
-
-    def _add(self, columns: dict[str, list[Any]], output: Any, error: str | None) -> None:
-        known = output is not None
-        best = int(output.argmax()) if known else None
-        classes = self._model.classes
-        label = None if best is None else classes[best] if classes else str(best)
-        columns["label"].append(label)
-        columns["probability"].append(float(output[best]) if known else None)
-        columns["probabilities"].append(output.tolist() if known else None)
-        columns["error"].append(error)
-
-
-COLUMNS = ("source", "label", "probability", "probabilities", "error")
+        if self._model.task == "detection":
+            return [self._predict(value[None].numpy())[0] for value in readable]
+        return torch.from_numpy(self._predict(torch.stack(readable).numpy()))
 
 
 def open_for(model: LocalModel | None, spec: PredictSpec | EvaluateSpec) -> Samples:
@@ -90,10 +97,16 @@ def open_for(model: LocalModel | None, spec: PredictSpec | EvaluateSpec) -> Samp
 
     labelled = isinstance(spec, EvaluateSpec)
     key, source = ("data", spec.data) if isinstance(spec, EvaluateSpec) else ("input", spec.input)
-    shape = model.images if model and source.dataset is None else None
-    channels, size = (shape[0], shape[1:]) if shape else (None, None)
+    known = model if source.dataset is None else None
+    channels, size = (known.channels, known.size) if known else (None, None)
     try:
-        samples = open_source(source, image_size=size, channels=channels, labelled=labelled)
+        samples = open_source(
+            source,
+            image_size=size,
+            channels=channels,
+            labelled=labelled,
+            each_own_size=known is not None and known.task == "detection",
+        )
         return align_classes(samples, model.classes) if model and labelled else samples
     except InputError as error:
         raise error.under(key) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from heliostat.runtime.home import home
 from heliostat.runtime.preparing import check_surroundings
-from heliostat.runtime.registered_model import with_local_weights, without_weights
+from heliostat.runtime.registered_model import with_local_models, without_weights
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import (
     Document,
@@ -75,7 +75,7 @@ def _check_training(spec: TrainSpec, deep: bool) -> None:
     ready = without_weights(spec)
     with together() as step:
         with step():
-            ready = with_local_weights(spec)
+            ready = with_local_models(spec)
         with step():
             setup = set_up(ready)
     if deep:

@@ -12,20 +12,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from heliostat.runtime.outputs import kind_of
 from heliostat.runtime.registered_model import LocalModel
 from heliostat.spec import InputError
 
 
 def schema(model: LocalModel, job: str) -> pa.Schema:
-    """Return the columns, and in the metadata which model gave them.
+    """Return the columns: the source, what the model's task gives, and why there is none of it.
 
-    `probabilities` are in the order of the metadata's `heliostat.classes`, a JSON list.
+    The metadata says which model it was; `heliostat.classes` is a JSON list, in whose order
+    `probabilities` are.
     """
     fields = [
         pa.field("source", pa.string(), nullable=False),
-        pa.field("label", pa.string()),
-        pa.field("probability", pa.float32()),
-        pa.field("probabilities", pa.list_(pa.float32())),
+        *kind_of(model).fields,
         pa.field("error", pa.string()),
     ]
     metadata = {
@@ -34,6 +34,7 @@ def schema(model: LocalModel, job: str) -> pa.Schema:
         "heliostat.model_name": model.name,
         "heliostat.model_version": str(model.version),
         "heliostat.run_id": model.run_id,
+        "heliostat.task": model.task,
         "heliostat.classes": json.dumps(model.classes),
     }
     return pa.schema(fields, metadata=metadata)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from heliostat.runtime import environment
 from heliostat.runtime.home import home
-from heliostat.runtime.registered_model import with_local_weights
+from heliostat.runtime.registered_model import with_local_models
 from heliostat.runtime.session import check_machine
 from heliostat.spec import (
     EntrypointSpec,
@@ -29,7 +29,7 @@ def prepare(
     Raises InputError for all that is missing. Nothing is begun.
     """
     check_surroundings(spec, folder, local=local)
-    return with_local_weights(spec) if isinstance(spec, TrainSpec) else spec
+    return with_local_models(spec) if isinstance(spec, TrainSpec) else spec
 
 
 def check_surroundings(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heliostat.runtime.home import home
-from heliostat.spec import InputError, ModelSpec, TrainSpec
+from heliostat.spec import InputError, ModelSpec, TrainSpec, together
 from heliostat.tracking.server import TrackingAway, is_unused, tracking_uri
 
 
@@ -27,14 +27,25 @@ class LocalModel:
     shape: tuple[int, ...]
     """The input's shape without the batch: (C, H, W) for images."""
     dtype: str
+    task: str
+    """A built-in task's name, or the path of the user's own."""
+    task_args: dict[str, Any]
 
     @property
-    def images(self) -> tuple[int, int, int] | None:
-        """(channels, height, width) where the model takes images as they are stored."""
-        if self.dtype != "uint8" or len(self.shape) != 3:
+    def channels(self) -> int | None:
+        """How many channels images need, where the model takes images as they are stored."""
+        return self.shape[0] if self._reads_images else None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The (height, width) that images need; None where the model takes any."""
+        if not self._reads_images or -1 in self.shape:
             return None
-        channels, height, width = self.shape
-        return channels, height, width
+        return self.shape[1], self.shape[2]
+
+    @property
+    def _reads_images(self) -> bool:
+        return self.dtype == "uint8" and len(self.shape) == 3
 
 
 def fetch_model(model: str, *, key: str = "model") -> LocalModel:
@@ -65,11 +76,26 @@ def fetch_model(model: str, *, key: str = "model") -> LocalModel:
         classes=tuple(facts["classes"]),
         shape=tuple(facts["input"]["shape"][1:]),
         dtype=facts["input"]["dtype"],
+        task=facts.get("task", "classification"),
+        task_args=facts.get("task_args", {}),
     )
 
 
-def with_local_weights(spec: TrainSpec) -> TrainSpec:
-    """Return the spec with `model.weights` as a file here, where it names a registered model."""
+def with_local_models(spec: TrainSpec) -> TrainSpec:
+    """Return the spec with files here in place of the registered models that it names.
+
+    `model.weights` becomes the model's file of weights; an argument of the task, such as the
+    classifier whose features generated images are judged by, its exported program.
+    """
+    with together() as step:
+        with step():
+            spec = _with_local_weights(spec)
+        with step():
+            spec = _with_local_programs(spec)
+    return spec
+
+
+def _with_local_weights(spec: TrainSpec) -> TrainSpec:
     weights = spec.model.weights
     if weights is None or not weights.startswith("models:"):
         return spec
@@ -77,6 +103,25 @@ def with_local_weights(spec: TrainSpec) -> TrainSpec:
 
     folder = Path(fetch_model(weights, key="model.weights").folder)
     return _with_weights(spec, str(weights_file(folder)))
+
+
+def _with_local_programs(spec: TrainSpec) -> TrainSpec:
+    args = {
+        name: str(_program(value, f"task.args.{name}"))
+        if isinstance(value, str) and value.startswith("models:/")
+        else value
+        for name, value in spec.task.args.items()
+    }
+    task = spec.task.model_copy(update={"args": args})
+    return spec.model_copy(update={"task": task})
+
+
+def _program(model: str, key: str) -> Path:
+    program = Path(fetch_model(model, key=key).folder) / "data" / "model.pt2"
+    if not program.is_file():
+        at = tuple(key.split("."))
+        raise InputError.of(f"{model} is no exported program", key=at, valid="another model")
+    return program
 
 
 def without_weights(spec: TrainSpec) -> TrainSpec:

@@ -44,6 +44,8 @@ class Watcher:
             self._tell_left_out(record)
         elif name == "order":
             self._show(Note(f"samples are shuffled {record['shuffling']}"))
+        elif name == "weights":
+            self._show(Note(f"weights: {record['said']}"))
         elif name == "first_step":
             self._began()
             self._enter("training")

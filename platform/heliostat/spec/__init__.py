@@ -6,15 +6,22 @@ from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop, Ra
 from heliostat.spec.base import LEGAL_NAME, is_legal_name
 from heliostat.spec.checkpointing import Checkpointing, Every, Retention
 from heliostat.spec.environment import Secret
-from heliostat.spec.jobs import EntrypointSpec, EvaluateSpec, ModelSpec, PredictSpec, TrainSpec
+from heliostat.spec.jobs import (
+    EntrypointSpec,
+    EvaluateSpec,
+    ModelSpec,
+    PredictSpec,
+    TaskSpec,
+    TrainSpec,
+)
 from heliostat.spec.load import Document, load
 from heliostat.spec.nearest import did_you_mean, nearest
-from heliostat.spec.optimizers import Adam, AdamW, Optimizer, Sgd
+from heliostat.spec.optimizers import Adam, AdamW, Ema, Optimizer, Sgd
 from heliostat.spec.parse import Spec, dump, parse
 from heliostat.spec.problems import InputError, Key, Problem, dotted, together
 from heliostat.spec.registration import Objective, Register
 from heliostat.spec.resources import Resources, Retries
-from heliostat.spec.schedules import Constant, Cosine, OneCycle, Schedule, Step
+from heliostat.spec.schedules import Constant, Cosine, OneCycle, Polynomial, Schedule, Step
 from heliostat.spec.sources import DataSpec, Source
 from heliostat.spec.splits import Split, parse_split
 from heliostat.spec.transforms import Transform
@@ -30,6 +37,7 @@ __all__ = [
     "Cosine",
     "DataSpec",
     "Document",
+    "Ema",
     "EntrypointSpec",
     "EvaluateSpec",
     "Every",
@@ -40,6 +48,7 @@ __all__ = [
     "Objective",
     "OneCycle",
     "Optimizer",
+    "Polynomial",
     "PredictSpec",
     "Problem",
     "RandomCrop",
@@ -55,6 +64,7 @@ __all__ = [
     "Spec",
     "Split",
     "Step",
+    "TaskSpec",
     "TrainSpec",
     "Transform",
     "TuneSpec",

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from heliostat.spec.base import Arguments, ImportPath, KnownOrImportPath, Model, Name, wrong_here
 from heliostat.spec.checkpointing import Checkpointing, Retention
 from heliostat.spec.environment import Env
-from heliostat.spec.optimizers import Optimizer
+from heliostat.spec.optimizers import Ema, Optimizer
 from heliostat.spec.registration import ModelUri, Objective, Register, WeightsUri
 from heliostat.spec.resources import Resources, Retries
 from heliostat.spec.schedules import Constant, Schedule
@@ -30,12 +30,34 @@ class Job(Model):
         return info.data.get("name", "unnamed") if experiment is None else experiment
 
 
+class TaskSpec(Model):
+    """The task: a built-in one or the user's own class, and its arguments; short form: its name."""
+
+    name: KnownOrImportPath = "classification"
+    args: Arguments = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, values: Any) -> Any:
+        return {"name": values} if isinstance(values, str) else values
+
+
 class ModelSpec(Model):
     """The model: a name that heliostat or torchvision knows, or a callable of the user's own."""
 
     name: KnownOrImportPath = Field(examples=["resnet18"])
     args: Arguments = Field(default_factory=dict)
     weights: WeightsUri | None = None
+    freeze: tuple[str, ...] = Field(default=(), strict=False)
+    """Patterns of parameters' names (`features.*`) that are not trained."""
+    gradient_checkpointing: tuple[str, ...] = Field(default=(), strict=False)
+    """Patterns of modules' names (`layer?.*`) whose activations are computed again in the backward
+    pass (torch.utils.checkpoint): less memory for more time."""
+    channels_last: bool = False
+    compile: bool = False
+    """Whether torch.compile is applied to the model."""
+    sync_batch_norm: bool = False
+    """Whether BatchNorm's statistics are those of the global batch (torch.nn.SyncBatchNorm)."""
 
 
 class _Learning(Job):
@@ -105,11 +127,16 @@ class TrainSpec(_Registering, _Learning):
     epochs: int | None = Field(default=None, ge=1, validate_default=True)
     """None: until `max_steps`."""
     checkpoint: Checkpointing = Field(default=Checkpointing(), validate_default=True)
-    task: KnownOrImportPath = "classification"
+    task: TaskSpec = TaskSpec()
     model: ModelSpec = Field(examples=["{name: resnet18}"])
     optimizer: Optimizer = Field(examples=["{name: sgd, lr: 0.1}"])
     schedule: Schedule = Field(default=Constant(), examples=["{name: cosine}"])
     precision: Literal["fp32", "bf16"] = "fp32"
+    accumulate: int = Field(default=1, ge=1)
+    """In how many parts a worker takes its share of a global batch; gradients add up over them."""
+    clip_grad_norm: float | None = Field(default=None, gt=0)
+    """The largest norm of all gradients together (torch.nn.utils.clip_grad_norm_)."""
+    ema: Ema | None = None
     log_every: int = Field(default=10, ge=1)
     """Optimizer steps between two records of the training metrics."""
 
@@ -121,7 +148,9 @@ class TrainSpec(_Registering, _Learning):
             return values
         data = values.get("data")
         has_val = isinstance(data, dict) and data.get("val") is not None
-        if has_val and values.get("task", "classification") == "classification":
+        task = values.get("task", "classification")
+        name = task.get("name", "classification") if isinstance(task, dict) else task
+        if has_val and name == "classification":
             return {**values, "objective": {"metric": "val/accuracy", "goal": "maximize"}}
         return values
 

@@ -51,3 +51,12 @@ class AdamW(_Optimizer):
 
 
 Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]
+
+
+class Ema(Model):
+    """torch.optim.swa_utils' exponential moving average of the weights, updated at each step.
+
+    The average is what is evaluated, selected and registered.
+    """
+
+    decay: float = Field(default=0.999, ge=0, lt=1)

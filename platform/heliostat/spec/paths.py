@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from heliostat.spec.registration import is_weight_name
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -43,7 +45,9 @@ def make_absolute(values: Any, folder: Path) -> None:
 def _train_paths(values: dict[str, Any], folder: Path) -> None:
     for split in ("train", "val", "test"):
         _source(_mapping(values, "data"), split, folder)
-    _path(_mapping(values, "model"), "weights", folder)
+    model = _mapping(values, "model")
+    if not is_weight_name(str(model.get("weights"))):
+        _path(model, "weights", folder)
 
 
 def _mapping(values: dict[str, Any], name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from heliostat.spec.base import Model, Name, wrong_here
 _METRIC = re.compile(r"val/[\w.-]+(/[\w.-]+)*")
 _ALIAS = re.compile(r"[\w-]{1,255}")
 _RESERVED_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)
+_WEIGHT_NAME = re.compile(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*")
 _MODEL_URI = re.compile(r"models:/[^/:@]+(/\d+|@[\w-]+)")
 
 
@@ -42,17 +43,22 @@ def _registered_model(uri: str) -> str:
 def _weights(uri: str) -> str:
     if uri.startswith("models:"):
         return _registered_model(uri)
-    if not uri.endswith(".safetensors"):
-        valid = "models:/name/version, models:/name@alias, or a .safetensors file"
+    if not uri.endswith(".safetensors") and not is_weight_name(uri):
+        valid = "models:/name/version, models:/name@alias, a .safetensors file, or IMAGENET1K_V1"
         raise wrong_here(f"{uri!r} is not a file of weights", valid)
     return uri
+
+
+def is_weight_name(text: str) -> bool:
+    """Say whether `text` names weights of torchvision's: IMAGENET1K_V1, or with their class."""
+    return _WEIGHT_NAME.fullmatch(text) is not None
 
 
 ModelUri = Annotated[str, AfterValidator(_registered_model)]
 """A registered model: `models:/name/3` or `models:/name@alias`."""
 
 WeightsUri = Annotated[str, AfterValidator(_weights)]
-"""A registered model, or a path or URI of a `.safetensors` file."""
+"""A registered model, a path or URI of a `.safetensors` file, or a name of torchvision's."""
 
 
 class Objective(Model):

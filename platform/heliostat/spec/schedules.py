@@ -40,4 +40,13 @@ class Step(Model):
     gamma: float = Field(gt=0, le=1, examples=["0.1"])
 
 
-Schedule = Annotated[Constant | OneCycle | Cosine | Step, Field(discriminator="name")]
+class Polynomial(Model):
+    """Down to 0 as (1 - progress) ** `power`, after a linear warm-up (DeepLab's "poly")."""
+
+    name: Literal["polynomial"]
+    power: float = Field(default=1.0, gt=0)
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """The part of all steps in which the rate rises."""
+
+
+Schedule = Annotated[Constant | OneCycle | Cosine | Step | Polynomial, Field(discriminator="name")]

@@ -98,7 +98,7 @@ class DataSpec(Model):
     channels: Literal[1, 3] | None = None
     augment_on_device: tuple[BatchTransform, ...] = Field(default=(), strict=False)
     on_error: Literal["fail", "skip"] = "fail"
-    decoder: Literal["simplejpeg", "pillow"] = "simplejpeg"
+    decoder: Literal["simplejpeg", "opencv", "pillow"] = "simplejpeg"
     cache: DecodedCache | None = None
     loader_processes: int = Field(default=0, ge=0)
     """Processes that read beside each worker, for slow Python of your own; 0: a thread."""

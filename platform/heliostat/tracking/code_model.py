@@ -38,13 +38,25 @@ class FromCode(mlflow.pyfunc.PythonModel):
         offered = {k: v for k, v in facts["offered"].items() if k in takes}
         self.net = build(**{**offered, **facts["args"]})
         weights = safetensors.torch.load_file(context.artifacts["weights"])
-        net = {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}
+        self.finds_objects = facts.get("task") == "detection"
+        if self.finds_objects:
+            import heliostat_standalone as detectors
+
+            if not isinstance(self.net, detectors.Detector):
+                self.net = detectors.Detector(self.net, len(facts["classes"]))
+            net = weights
+        else:
+            net = {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}
         self.net.load_state_dict(net)
         self.net.eval()
         self.mean, self.std = weights.get("normalize.mean"), weights.get("normalize.std")
 
     def predict(self, context, model_input: np.ndarray, params=None):
         inputs = torch.from_numpy(np.asarray(model_input))
+        if self.finds_objects:
+            with torch.inference_mode():
+                found = self.net(inputs)
+            return [{name: value.numpy() for name, value in one.items()} for one in found]
         if inputs.dtype == torch.uint8:
             inputs = inputs.float() / 255
         if self.mean is not None:
@@ -55,6 +67,7 @@ class FromCode(mlflow.pyfunc.PythonModel):
 
 mlflow.models.set_model(FromCode())
 '''
+_NEEDED = ("mlflow", "numpy", "safetensors", "torch")
 # Saved with the model under a name that no module of the user's is likely to have.
 _SCRIPT_NAME = "heliostat_model.py"
 
@@ -76,6 +89,9 @@ def log_code_model(
     "code": [paths]} besides what it says there. The weights are a classifier's: `net.…`, and
     `normalize.mean` and `normalize.std` where its input is normalised; it gives probabilities.
     A path is a .py file, a package's folder, or a folder whose files and packages are meant.
+    A detector ("task": "detection") takes images uint8 and gives a list of {boxes, scores, labels},
+    one for each; its weights have the names of the whole detector. "requires" names what it
+    imports besides.
 
     Args:
         uri: the tracking store.
@@ -113,7 +129,7 @@ def _save_code(contents: Contents, path: Path, model: Model, pip: Sequence[str])
             code_paths=code,
             signature=contents.signature(),
             input_example=contents.example(),
-            pip_requirements=[*requirements("mlflow", "numpy", "safetensors", "torch"), *pip],
+            pip_requirements=[*requirements(*_NEEDED, *contents.facts.get("requires", [])), *pip],
         )
 
 

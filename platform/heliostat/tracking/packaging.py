@@ -51,9 +51,10 @@ class Contents:
         return example
 
     def signature(self) -> ModelSignature:
-        """Return the tensor signature, batch dimension -1."""
-        inputs, outputs = _tensor_spec(self.facts["input"]), _tensor_spec(self.facts["output"])
-        return ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs]))
+        """Return the tensor signature, batch dimension -1; boxes have none."""
+        inputs, given = Schema([_tensor_spec(self.facts["input"])]), self.facts["output"]
+        outputs = Schema([_tensor_spec(given)]) if given else None
+        return ModelSignature(inputs=inputs, outputs=outputs)
 
     def weights_sha256(self) -> str:
         """Return the SHA-256 of the weights' file, in hex."""

@@ -40,21 +40,31 @@ def barrier() -> None:
         dist.barrier()
 
 
-def wrap(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model under DistributedDataParallel, or as it is in a world of one.
+def wrap(loss: nn.Module, model: nn.Module, device: torch.device) -> nn.Module:
+    """Return `loss`, which holds the model, under DistributedDataParallel; in a world of one as is.
 
-    DDP's broadcast of buffers before each step is left out where only BatchNorm has buffers:
-    in training their values are written and not read, and evaluation broadcasts them itself.
+    The parameters that require gradients now are those whose gradients are averaged. DDP's
+    broadcast of buffers before each step is left out where only BatchNorm has buffers: in training
+    their values are written and not read, and evaluation broadcasts them itself.
     """
-    if not dist.is_initialized() or not any(p.requires_grad for p in model.parameters()):
-        return model
+    if not dist.is_initialized() or not any(p.requires_grad for p in loss.parameters()):
+        return loss
     sync: dict[str, Any] = {_SYNC_BUFFERS: _reads_buffers(model)}
     return DistributedDataParallel(
-        model,
+        loss,
         device_ids=[device.index] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
         **sync,
     )
+
+
+def gather_over_ranks(value: Any) -> list[Any]:
+    """Return every rank's value, in the order of the ranks, on each of them."""
+    if not dist.is_initialized():
+        return [value]
+    gathered: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
 
 
 def _reads_buffers(model: nn.Module) -> bool:

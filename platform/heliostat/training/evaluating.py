@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any
+from itertools import chain
 
 import torch
 from torch import nn
 
 from heliostat.data import Samples, evaluation_batches
 from heliostat.training.context import Context
-from heliostat.training.distributed import broadcast_buffers, sum_over_ranks
-from heliostat.training.optimization import precision_dtype
+from heliostat.training.distributed import (
+    broadcast_buffers,
+    gather_over_ranks,
+    sum_over_ranks,
+)
 from heliostat.training.placing import to_device
+from heliostat.training.precision import autocast
 from heliostat.vision.task import Evaluation, Task
 
 
@@ -44,12 +47,9 @@ def evaluate(
             seen += len(batch.index)
     model.train(was_training)
     sum_over_ranks([seen, *evaluation.state().values()])
+    if hasattr(evaluation, "records"):
+        # Ranks' shares are contiguous and in the ranks' order: this is the data's.
+        evaluation.records = list(chain.from_iterable(gather_over_ranks(evaluation.records)))
     if int(seen) != len(samples):
         raise AssertionError(f"evaluation counted {int(seen)} samples of {len(samples)}")
     return evaluation, {**evaluation.compute(), "seen": int(seen)}
-
-
-def autocast(device: torch.device, precision: str) -> Any:
-    """Return the context in which the forward pass runs in the spec's precision."""
-    dtype = precision_dtype(precision)
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from heliostat.data import TrainBatches
-from heliostat.spec import EntrypointSpec, TrainSpec
+from heliostat.spec import Ema, EntrypointSpec, TrainSpec
 from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
-from heliostat.training.distributed import barrier, wrap
-from heliostat.training.evaluating import autocast, evaluate
+from heliostat.training.distributed import barrier
+from heliostat.training.evaluating import evaluate
+from heliostat.training.learners import Learner, build_learners, step
 from heliostat.training.losses import DivergedError, LossWindow
-from heliostat.training.optimization import (
-    build_optimizer,
-    build_schedule,
-    learning_rate,
-    move_schedule,
-    schedule_position,
-)
+from heliostat.training.model_settings import apply_settings
+from heliostat.training.optimization import learning_rate, move_schedule, schedule_position
 from heliostat.training.pace import Pace
 from heliostat.training.placing import to_device
 from heliostat.training.seeding import seed_step
@@ -51,12 +46,23 @@ class Run:
     setup: Setup
     context: Context
     model: nn.Module
-    optimizer: Optimizer
-    schedule: LRScheduler
+    average: AveragedModel | None
+    """The moving average of the weights, which is what is evaluated and kept; None: no average."""
+    learners: tuple[Learner, ...]
     store: CheckpointStore
     progress: Progress
     pace: Pace
     total_steps: int
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model that is evaluated and kept."""
+        return self.model if self.average is None else self.average.module
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the first turn's first parameter group."""
+        return learning_rate(self.learners[0].optimizer)
 
 
 def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
@@ -82,7 +88,6 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
     run = begin(spec, setup, context, batches.steps_per_epoch)
     restore(run)
     progress, pace = run.progress, run.pace
-    replica = wrap(run.model, context.device)
 
     # ---- steps --------------------------------------------------------------------------
     while progress.step < run.total_steps:
@@ -93,18 +98,13 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
             inputs, targets = to_device((batch.inputs, batch.targets), context.device)
             if setup.augment_on_device is not None:
                 inputs, targets = setup.augment_on_device(inputs, targets)
-            with autocast(context.device, spec.precision):
-                losses = setup.task.loss(replica, inputs, targets)
-            # DDP averages gradients over the ranks, so this rank's share of the mean over the
-            # global batch goes in times the world size: exact for slices of unequal length.
-            share = losses.float().sum() * (batch.weight / batch.global_size)
-            (share * context.world_size).backward()  # type: ignore[no-untyped-call]
-            run.optimizer.step()
-            run.schedule.step()
-            run.optimizer.zero_grad(set_to_none=True)
+            ready = replace(batch, inputs=inputs, targets=targets)
+            shares = step(run.learners, ready, context.world_size, context.device, spec)
+            if run.average is not None:
+                run.average.update_parameters(run.model)
 
             progress.step += 1
-            progress.losses.add(share)
+            progress.losses.add(shares)
             if pace.step_done(batch.global_size):
                 context.reporter.event("first_step", step=progress.step)
             if progress.step % spec.log_every == 0:
@@ -136,17 +136,26 @@ def count_steps(spec: TrainSpec, steps_per_epoch: int) -> int:
 def begin(spec: TrainSpec, setup: Setup, context: Context, steps_per_epoch: int) -> Run:
     """Return the run at step 0: optimizer, schedule and checkpoint store over the model."""
     total_steps = count_steps(spec, steps_per_epoch)
-    model = setup.model.to(context.device)
+    model = apply_settings(setup.model.to(context.device), spec.model, context.device)
     model.train()
-    optimizer = build_optimizer(model, spec.optimizer)
-    schedule = build_schedule(
-        optimizer, spec.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+    learners = build_learners(
+        spec,
+        setup.task,
+        model,
+        context.device,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
     )
+    average = _average(model, spec.ema) if spec.ema is not None else None
     pace = Pace(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     store = open_store(spec, context)
-    return Run(
-        spec, setup, context, model, optimizer, schedule, store, Progress(), pace, total_steps
-    )
+    return Run(spec, setup, context, model, average, learners, store, Progress(), pace, total_steps)
+
+
+def _average(model: nn.Module, settings: Ema) -> AveragedModel:
+    """Return torch's moving average of the weights, BatchNorm's statistics with them."""
+    weigh = get_ema_multi_avg_fn(settings.decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=weigh, use_buffers=True)
 
 
 def open_store(spec: TrainSpec | EntrypointSpec, context: Context) -> CheckpointStore:
@@ -173,10 +182,14 @@ def restore(run: Run) -> None:
         reporter.goes_on_from(checkpoint.step if checkpoint else 0)
     if checkpoint is None:
         return
-    run.model.load_state_dict(checkpoint.weights())
     state = checkpoint.state()
-    run.optimizer.load_state_dict(state["optimizer"])
-    move_schedule(run.schedule, state["schedule"])
+    run.evaluated.load_state_dict(checkpoint.weights())
+    if run.average is not None:
+        run.model.load_state_dict(state["trained"])
+        run.average.n_averaged.fill_(checkpoint.step)
+    for learner in run.learners:
+        learner.optimizer.load_state_dict(state["optimizers"][learner.turn.name])
+        move_schedule(learner.schedule, state["schedules"][learner.turn.name])
     run.progress.step = checkpoint.step
     run.progress.best = state["best"]
     run.progress.selected = state["selected"]
@@ -188,24 +201,23 @@ def restore(run: Run) -> None:
 def save(run: Run, *, objective: float | None = None) -> None:
     """Hand a checkpoint of this step to the store: a collective, written by rank 0."""
     progress = run.progress
-    losses = progress.losses.settle(
-        last_step=progress.step, learning_rate=learning_rate(run.optimizer)
-    )
+    losses = progress.losses.settle(last_step=progress.step, learning_rate=run.learning_rate)
     if not run.context.is_main:
         return
     run.context.reporter.sync()
     state = {
-        "optimizer": run.optimizer.state_dict(),
-        "schedule": schedule_position(run.schedule),
+        "optimizers": {each.turn.name: each.optimizer.state_dict() for each in run.learners},
+        "schedules": {each.turn.name: schedule_position(each.schedule) for each in run.learners},
         "best": progress.best,
         "selected": progress.selected,
         "losses": losses,
     }
+    if run.average is not None:
+        state["trained"] = run.model.state_dict()
     try:
-        run.store.save(progress.step, run.model.state_dict(), state, objective=objective)
+        run.store.save(progress.step, run.evaluated.state_dict(), state, objective=objective)
     except NotFiniteError as error:
-        rate = learning_rate(run.optimizer)
-        raise DivergedError(f"{error} (learning rate {rate:g})") from error
+        raise DivergedError(f"{error} (learning rate {run.learning_rate:g})") from error
 
 
 def step_checkpoint_due(run: Run) -> bool:
@@ -229,12 +241,10 @@ def report_loss(run: Run) -> None:
     progress = run.progress
     if progress.losses.empty:
         return
-    rate = learning_rate(run.optimizer)
-    values = {
-        "train/loss": progress.losses.take(last_step=progress.step, learning_rate=rate),
-        "train/learning_rate": rate,
-    }
-    record(run, values)
+    rate = run.learning_rate
+    means = progress.losses.take(last_step=progress.step, learning_rate=rate)
+    losses = {f"train/{name}": mean for name, mean in means.items()}
+    record(run, {**losses, "train/learning_rate": rate})
 
 
 def report_pace(run: Run) -> None:
@@ -256,7 +266,11 @@ def evaluate_validation(run: Run) -> bool:
     """Evaluate on `val`; return whether the objective is the best so far. A collective."""
     if run.setup.data.val is None:
         return False
-    metrics = evaluate_split(run, "val")
+    began = time.monotonic()
+    evaluation, metrics = evaluate_once(run, "val")
+    record_evaluation(run, "val", metrics, began)
+    if getattr(run.setup.task, "pictures_by_epoch", False):
+        draw(run, "val", evaluation)
     objective = run.spec.objective
     if objective is None:
         run.progress.selected = metrics
@@ -277,7 +291,9 @@ def select(run: Run) -> None:
     barrier()
     best = run.store.best() if run.spec.objective is not None else None
     if best is not None and best.step != run.progress.step:
-        run.model.load_state_dict(best.weights())
+        run.evaluated.load_state_dict(best.weights())
+    if run.average is not None:
+        run.model.load_state_dict(run.evaluated.state_dict())
 
 
 def last_look(run: Run) -> dict[str, float]:
@@ -297,20 +313,12 @@ def last_look(run: Run) -> dict[str, float]:
     return metrics
 
 
-def evaluate_split(run: Run, split: str) -> dict[str, float]:
-    """Evaluate the model as it is and record the metrics by full name. A collective."""
-    began = time.monotonic()
-    _, metrics = evaluate_once(run, split)
-    record_evaluation(run, split, metrics, began)
-    return metrics
-
-
 def evaluate_once(run: Run, split: str) -> tuple[Evaluation, dict[str, float]]:
     """Evaluate the model as it is: (for pictures, metrics by full name). A collective."""
     run.pace.tell(run.progress.step, run.context, phase=f"evaluating on {split}")
     evaluation, values = evaluate(
         run.setup.task,
-        run.model,
+        run.evaluated,
         run.setup.data.splits()[split],
         run.context,
         batch_size=run.spec.batch_size,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
-import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, StepLR
@@ -15,9 +15,8 @@ from heliostat import spec as specs
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
-def build_optimizer(model: nn.Module, spec: specs.Optimizer) -> Optimizer:
-    """Return torch's optimizer over the parameters that are trained, fused where torch can."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+def build_optimizer(parameters: Sequence[nn.Parameter], spec: specs.Optimizer) -> Optimizer:
+    """Return torch's optimizer over the parameters, fused where torch can."""
     settings = spec.model_dump(exclude={"name"})
     fused = all(p.is_floating_point() for p in parameters)
     return OPTIMIZERS[spec.name](parameters, fused=fused, **settings)
@@ -38,8 +37,12 @@ def build_schedule(
                 cycle_momentum=False,
             )
         case "cosine":
-            warmup = round(spec.warmup * total_steps)
-            return LambdaLR(optimizer, lambda step: _cosine(step, warmup, total_steps))
+            shape = partial(_after_warmup, _cosine, round(spec.warmup * total_steps), total_steps)
+            return LambdaLR(optimizer, shape)
+        case "polynomial":
+            fall = partial(_polynomial, spec.power)
+            shape = partial(_after_warmup, fall, round(spec.warmup * total_steps), total_steps)
+            return LambdaLR(optimizer, shape)
         case "step":
             return StepLR(optimizer, step_size=spec.every * steps_per_epoch, gamma=spec.gamma)
         case _:
@@ -65,13 +68,17 @@ def learning_rate(optimizer: Optimizer) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def precision_dtype(precision: str) -> torch.dtype | None:
-    """Return the dtype to autocast to, or None for full precision."""
-    return torch.bfloat16 if precision == "bf16" else None
-
-
-def _cosine(step: int, warmup: int, total: int) -> float:
-    """Return the factor at `step`: linear up to 1, then half a cosine to 0 (Loshchilov 2016)."""
+def _after_warmup(fall: Callable[[float], float], warmup: int, total: int, step: int) -> float:
+    """Return the factor at `step`: linear up to 1, then `fall` of the part done of the rest."""
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    return fall((step - warmup) / max(1, total - warmup))
+
+
+def _cosine(done: float) -> float:
+    """Return half a cosine from 1 to 0 (Loshchilov and Hutter 2016)."""
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _polynomial(power: float, done: float) -> float:
+    return float(max(0.0, 1 - done) ** power)

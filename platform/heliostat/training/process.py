@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import sysconfig
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ from heliostat.data.contact_sheet import sheet_of_samples
 from heliostat.spec import DataSpec, EntrypointSpec, InputError, TrainSpec
 from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint, set_up_own
-from heliostat.training.exporting import export_model
 from heliostat.training.host_memory import keep_freed_memory
 from heliostat.training.loop import fit
 from heliostat.training.losses import DivergedError
-from heliostat.training.setup import DataSets, Setup, set_up
+from heliostat.training.package import package
+from heliostat.training.setup import DataSets, set_up
 from heliostat.training.storage import RESULT, SKIPPED, write_json
 from heliostat.training.system_metrics import sampling
 from heliostat.vision.mistakes import Mistake, WrongTargets
@@ -65,47 +64,19 @@ def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, floa
     if context.is_main:
         reporter.event("data", splits=_data_facts(spec.data, setup.data))
         _report_skipped(setup.data, context)
+        if setup.begun_with is not None:
+            reporter.event("weights", said=setup.begun_with)
     keep_freed_memory(context.device)
     metrics = fit(spec, setup, context)
     if context.is_main:
         reporter.progress(phase="packaging the model")
-        _export(spec, setup, context, code)
+        package(spec, setup, context, code)
         sheet = sheet_of_samples(setup.data.train, "train")
         if sheet is not None:
             reporter.picture("data/train", sheet, step=0)
         # Fingerprints read all of the data, so they come when training no longer waits for them.
         reporter.event("fingerprints", splits=_fingerprints(setup.data))
     return metrics
-
-
-def _export(spec: TrainSpec, setup: Setup, context: Context, code: Path) -> None:
-    """Package the model, as a graph or else as code; a model that is neither fails no job."""
-    began = time.monotonic()
-    classes = setup.data.train.classes
-    source = None
-    if ":" in spec.model.name and spec.task == "classification":
-        offered = {"num_classes": len(classes), "in_channels": setup.example.shape[1]}
-        source = {
-            "callable": spec.model.name,
-            "args": spec.model.args,
-            "offered": offered,
-            "code": [str(code)],
-        }
-    packaged = "graph"
-    try:
-        reason = export_model(
-            context.folder / "model",
-            setup.model,
-            setup.task.predictor(setup.model),
-            setup.example,
-            classes=classes,
-            source=source,
-        )
-        packaged = "code" if reason else "graph"
-    except ValueError as refusal:
-        packaged, reason = "nothing", str(refusal)
-    seconds = time.monotonic() - began
-    context.reporter.event("model_exported", seconds=seconds, packaged=packaged, reason=reason)
 
 
 def _data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:

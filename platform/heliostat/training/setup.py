@@ -6,7 +6,7 @@ Everything a person can get wrong beyond the spec's text is found here, by the c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from heliostat.data import (
     statistics,
 )
 from heliostat.data.transforms import Apply, whole_batch
+from heliostat.data.unpaired import Unpaired
 from heliostat.spec import (
     DataSpec,
     InputError,
@@ -37,12 +38,13 @@ from heliostat.spec import (
     did_you_mean,
     together,
 )
+from heliostat.training.model_settings import freeze
 from heliostat.vision import models, tasks
 from heliostat.vision.export import evaluating, initialise_lazy
 from heliostat.vision.imports import is_path
 from heliostat.vision.mistakes import Mistake, UnknownName, WrongTargets
-from heliostat.vision.normalize import pipeline
 from heliostat.vision.task import Task
+from heliostat.vision.weights import fit, torchvision_weights
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,12 @@ class Setup:
     data: DataSets
     task: Task
     model: nn.Module
-    example: Tensor
-    """Two samples' inputs as they come from the data set: (2, …)."""
+    example: Any
+    """Two samples' inputs as they come from the data set: (2, …), or a list of two images."""
     augment_on_device: Apply | None = None
     """What is done to a batch (inputs, targets) where the model is, before each step."""
+    begun_with: str | None = None
+    """What became of the weights that the spec names, in a line."""
 
 
 def set_up(spec: TrainSpec) -> Setup:
@@ -81,13 +85,14 @@ def set_up(spec: TrainSpec) -> Setup:
     torch.manual_seed(spec.seed)
     with together() as step:
         with step():
-            data = open_data(spec.data)
-        with step(), _mistakes(*_TASK):
-            tasks.check(spec.task, "classes")
+            data = open_data(spec.data, _reads(spec))
+        with step(), _mistakes(*_task_keys(spec)):
+            tasks.check(spec.task.name, spec.task.args, *_OFFERED)
         with step(), _mistakes(*_MODEL):
-            models.check(spec.model.name, spec.model.args)
+            tasks.check_model(spec.task.name, spec.model.name, spec.model.args)
         with step():
-            weights = read_weights(spec.model.weights) if spec.model.weights else None
+            weights = read_weights(spec.model)
+    task: Task | None = None
     with together() as step:
         with step():
             task = build_task(spec, data)
@@ -97,25 +102,34 @@ def set_up(spec: TrainSpec) -> Setup:
         with step("data"):
             on_device = _on_device(spec.data)
         with step():
-            example, targets = _two_samples(data.train)
-            model = build_model(spec.model, data.train, example, spec.seed)
+            if task is not None:
+                example, targets = _two_samples(data.train, task)
+                model = build_model(spec, task, data.train, example)
+    assert task is not None  # what kept it from being built was raised
     initialise_lazy(model, example)
+    begun_with = None
     if weights is not None:
-        load_weights(model, weights)
+        with _mistakes(("model", "weights"), ("model", "weights")):
+            begun_with = str(fit(model, weights))
+    freeze(model, spec.model.freeze)
     try_out(spec.model.name, model, task, example, targets)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError.of(f"{spec.model.name} has no parameter to train", key=("model", "name"))
-    return Setup(data, task, model, example, on_device)
+    return Setup(data, task, model, example, on_device, begun_with)
 
 
-def open_data(spec: DataSpec) -> DataSets:
-    """Open every split the spec names; report the problems of all of them together."""
+def open_data(spec: DataSpec, reads: str = "labels") -> DataSets:
+    """Open every split the spec names; report the problems of all of them together.
+
+    `reads` is what `tasks.reads` says: without labels where that is "images", and pairs of images
+    where it is "domains".
+    """
     opened: dict[str, Samples] = {}
     with together() as step:
         for name, source in (("train", spec.train), ("val", spec.val), ("test", spec.test)):
             if source is not None:
                 with step("data", name):
-                    opened[name] = _open_split(source, spec)
+                    opened[name] = _open_split(source, spec, reads)
     train = opened["train"]
     with together() as step:
         for name in sorted(opened.keys() - {"train"}):
@@ -127,9 +141,9 @@ def open_data(spec: DataSpec) -> DataSets:
 
 def build_task(spec: TrainSpec, data: DataSets) -> Task:
     """Return the spec's task over the data's classes, whose labels a built-in one can take."""
-    with _mistakes(*_TASK):
-        task = tasks.build(spec.task, classes=data.train.classes)
-    if not is_path(spec.task):
+    with _mistakes(*_task_keys(spec)):
+        task = tasks.build(spec.task.name, spec.task.args, classes=data.train.classes)
+    if not is_path(spec.task.name):
         with together() as step:
             for name, samples in data.splits().items():
                 with step("data", name):
@@ -152,54 +166,49 @@ def check_objective(spec: TrainSpec, task: Task) -> None:
         )
 
 
-def build_model(spec: ModelSpec, train: Samples, example: Tensor, seed: int) -> nn.Module:
-    """Return the network for inputs like `example`, its normalisation before it: raw inputs in."""
+def build_model(spec: TrainSpec, task: Task, train: Samples, example: Any) -> nn.Module:
+    """Return the task's whole model for inputs like `example`: raw inputs in."""
+    first = example[0]
+    # A sample of one image, or of one image of each of two domains.
+    is_image = isinstance(first, Tensor) and first.ndim in (3, 4)
+    classes = getattr(task, "classes", train.classes)
     with _mistakes(*_MODEL):
         net = models.build(
-            spec.name,
-            spec.args,
-            num_classes=len(train.classes) or None,
-            in_channels=example.shape[1] if example.ndim == 4 else None,
+            spec.model.name,
+            spec.model.args,
+            num_classes=len(classes) or None,
+            in_channels=first.shape[-3] if is_image else None,
+            size=train.shape[1:] if train.shape is not None else None,
+            catalogue=tasks.catalogue(spec.task.name),
         )
     with together() as step, step("data", "train"):
-        figures = statistics(train, seed) if train.shape is not None else None
-    return pipeline(net, figures.mean, figures.std) if figures else pipeline(net, None, None)
+        images = train.shape is not None or isinstance(example, list)
+        figures = statistics(train, spec.seed) if images else None
+    mean, std = (figures.mean, figures.std) if figures else (None, None)
+    return tasks.assemble(task, net, mean, std)
 
 
-def read_weights(path: str) -> dict[str, Tensor]:
-    """Return a safetensors file's tensors by name; InputError where it is none."""
-    key, valid = ("model", "weights"), "a .safetensors file or models:/name/1"
-    if not Path(path).is_file():
-        raise InputError.of(f"there is no file {path}", key=key, valid=valid)
+def read_weights(spec: ModelSpec) -> dict[str, Tensor] | None:
+    """Return the weights to begin with, by name; None for fresh ones.
+
+    Raises InputError where they cannot be had.
+    """
+    if spec.weights is None:
+        return None
+    key: Key = ("model", "weights")
+    if not spec.weights.endswith(".safetensors"):
+        with _mistakes(key, key):
+            return torchvision_weights(spec.weights, spec.name)
+    valid = "a .safetensors file or models:/name/1"
+    if not Path(spec.weights).is_file():
+        raise InputError.of(f"there is no file {spec.weights}", key=key, valid=valid)
     try:
-        return load_file(path)
+        return load_file(spec.weights)
     except (OSError, SafetensorError) as error:
-        raise InputError.of(f"cannot read {path}: {error}", key=key, valid=valid) from error
+        raise InputError.of(f"cannot read {spec.weights}: {error}", key=key, valid=valid) from error
 
 
-def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Put weights into the model; raise InputError where they do not fit."""
-    expected = model.state_dict()
-    if not any(name in expected for name in weights):
-        # Weights of the bare network, from elsewhere than a heliostat job.
-        weights = {f"net.{name}": value for name, value in weights.items()}
-    faults = [
-        f"{name} is {tuple(weights[name].shape)}, the model's is {tuple(value.shape)}"
-        if name in weights
-        else f"{name} is missing"
-        for name, value in expected.items()
-        if (name not in weights and not name.startswith("normalize."))
-        or (name in weights and weights[name].shape != value.shape)
-    ]
-    if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError.of(
-            f"the weights do not fit the model: {faults[0]}{more}", key=("model", "weights")
-        )
-    model.load_state_dict(weights, strict=False)
-
-
-def try_out(name: str, model: nn.Module, task: Task, inputs: Tensor, targets: Any) -> None:
+def try_out(name: str, model: nn.Module, task: Task, inputs: Any, targets: Any) -> None:
     """Evaluate two samples. Raises InputError where a built-in model cannot take them, or where
     a model gives what the built-in task cannot use; the user's own exceptions are theirs."""
     with evaluating(model), torch.no_grad():
@@ -209,11 +218,11 @@ def try_out(name: str, model: nn.Module, task: Task, inputs: Tensor, targets: An
             task.evaluation().update(model, inputs, targets)
 
 
-def _check_takes(name: str, model: nn.Module, inputs: Tensor) -> None:
+def _check_takes(name: str, model: nn.Module, inputs: Any) -> None:
     try:
         model(inputs)
     except _REFUSALS as refusal:
-        shape = "×".join(map(str, inputs.shape[1:]))
+        shape = "×".join(map(str, inputs[0].shape))
         reason = (str(refusal).splitlines() or [type(refusal).__name__])[0]
         raise InputError.of(
             f"{name} cannot take inputs of {shape}: {reason}",
@@ -231,15 +240,24 @@ def _on_device(spec: DataSpec) -> Apply | None:
     return whole_batch(steps, key=("augment_on_device",)) if steps else None
 
 
-def _open_split(source: Source, spec: DataSpec) -> Samples:
-    return open_source(
+def _reads(spec: TrainSpec) -> str:
+    # What is wrong with the task's name is said where the task is built.
+    with suppress(LookupError):
+        return tasks.reads(spec.task.name, spec.task.args)
+    return "labels"
+
+
+def _open_split(source: Source, spec: DataSpec, reads: str) -> Samples:
+    samples = open_source(
         source,
+        labelled=reads != "images",
         image_size=spec.image_size or _crop_size(spec),
         channels=spec.channels,
         on_error=spec.on_error,
         decoder=spec.decoder,
         cache=spec.cache,
     )
+    return Unpaired(samples) if reads == "domains" else samples
 
 
 def _crop_size(spec: DataSpec) -> tuple[int, int] | None:
@@ -262,23 +280,25 @@ def _check_labels(samples: Samples) -> None:
         )
 
 
-def _two_samples(train: Samples) -> tuple[Tensor, Any]:
+def _two_samples(train: Samples, task: Task) -> tuple[Any, Any]:
+    """Return two samples; InputError where they are not what the task learns from."""
     with together() as step, step("data", "train"):
         inputs, targets = train.read(np.array([0, min(1, len(train) - 1)]))
-    if not isinstance(inputs, Tensor):
-        boxes = isinstance(inputs, list)
-        raise InputError.of(
-            "the data has boxes or masks, and no class for each image"
-            if boxes
-            else f"a sample's input is a {type(inputs).__name__}",
-            key=("data", "train"),
-            valid="data of classes" if boxes else "a tensor",
-        )
+    with _mistakes(("task",), ("task",)):
+        tasks.check_samples(task, inputs, targets)
+    if not isinstance(inputs, Tensor | list):
+        message = f"a sample's input is a {type(inputs).__name__}"
+        raise InputError.of(message, key=("data", "train"), valid="a tensor")
     return inputs, targets
 
 
-_TASK: tuple[Key, Key] = (("task",), ("task",))
+_OFFERED = ("classes",)
 _MODEL: tuple[Key, Key] = (("model", "name"), ("model", "args"))
+
+
+def _task_keys(spec: TrainSpec) -> tuple[Key, Key]:
+    """Return where a mistake about the task's name stands, and one about its arguments."""
+    return ("task",), ("task", "args") if spec.task.args else ("task",)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,9 +10,10 @@ import torch
 from heliostat.data import TrainBatches, evaluation_batches
 from heliostat.spec import TrainSpec
 from heliostat.training.context import Context, choose_device
-from heliostat.training.evaluating import autocast
+from heliostat.training.learners import step
 from heliostat.training.loop import begin, save
 from heliostat.training.placing import to_device
+from heliostat.training.precision import autocast
 from heliostat.training.reporter import Reporter
 from heliostat.training.setup import Setup
 
@@ -34,10 +36,7 @@ def try_one_batch(spec: TrainSpec, setup: Setup, folder: Path) -> None:
     run = begin(spec, setup, context, batches.steps_per_epoch)
     batch = next(batches.epoch(0))
     inputs, targets = to_device((batch.inputs, batch.targets), device)
-    with autocast(device, spec.precision):
-        losses = setup.task.loss(run.model, inputs, targets)
-    losses.float().mean().backward()  # type: ignore[no-untyped-call]
-    run.optimizer.step()
+    step(run.learners, replace(batch, inputs=inputs, targets=targets), 1, device, spec)
     if setup.data.val is not None:
         _evaluate_one(spec, setup, run.model, context)
     save(run)

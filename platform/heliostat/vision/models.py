@@ -1,4 +1,4 @@
-"""Models by name: heliostat's own, torchvision's classifiers, or a callable of the user's."""
+"""Models by name: heliostat's own, torchvision's, or a callable of the user's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,27 @@ from typing import Any
 
 from torch import nn
 
-from heliostat.vision import arguments, imports, torchvision_models
+from heliostat.vision import arguments, imports, keras_model, torchvision_models
+from heliostat.vision.catalogue import Catalogue
 from heliostat.vision.cnn_small import cnn_small
+from heliostat.vision.cnn_tutorial import cnn_32, cnn_64
 from heliostat.vision.mistakes import UnknownName, WrongValue
 from heliostat.vision.resnet9 import resnet9
+from heliostat.vision.resnet_cifar import resnet18_cifar, resnet34_cifar, resnet50_cifar
 
-OWN: Mapping[str, Callable[..., nn.Module]] = {"cnn_small": cnn_small, "resnet9": resnet9}
+CLASSIFIERS = Catalogue(
+    "classifier",
+    {
+        "cnn_small": cnn_small,
+        "cnn_32": cnn_32,
+        "cnn_64": cnn_64,
+        "resnet9": resnet9,
+        "resnet18_cifar": resnet18_cifar,
+        "resnet34_cifar": resnet34_cifar,
+        "resnet50_cifar": resnet50_cifar,
+    },
+    torchvision_models,
+)
 
 # What heliostat's and torchvision's builders raise for a value that makes no network. (The
 # user's own callable is not guarded so: its exceptions are the user's to see whole.)
@@ -22,16 +37,16 @@ _REFUSALS = (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionEr
 
 
 def names() -> tuple[str, ...]:
-    """Return every built-in name, heliostat's own first. Imports torchvision (4 s)."""
-    return (*OWN, *torchvision_models.names())
+    """Return every classifier's name, heliostat's own first. Imports torchvision (4 s)."""
+    return CLASSIFIERS.names()
 
 
-def check(name: str, args: Mapping[str, Any]) -> None:
+def check(name: str, args: Mapping[str, Any], catalogue: Catalogue = CLASSIFIERS) -> None:
     """Raise what `build` would for an unknown name or for arguments that the model doesn't take.
 
     No data is needed for that. Imports the user's module, and raises what that raises.
     """
-    _, parameters = _found(name, None)
+    _, parameters = _found(name, None, catalogue)
     arguments.bind(f"model {name}", parameters, args, dict.fromkeys(_OFFERED))
 
 
@@ -41,43 +56,64 @@ def build(
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,
+    size: tuple[int, int] | None = None,
+    catalogue: Catalogue = CLASSIFIERS,
 ) -> nn.Module:
     """Return the model `name` with fresh weights from torch's global generator.
 
-    `name` is one of `names()` or `package.module:callable`. `num_classes` and `in_channels` are
-    the data's; they are passed where the callable takes them and `args` doesn't give them.
+    `name` is one of the catalogue's or `package.module:callable`. `num_classes`, `in_channels`
+    and `size` (height, width) are the data's; they are passed where the callable takes them and
+    `args` doesn't give them.
+
+    A Keras model of the user's comes as a module from images to logits (`keras_model.wrap`).
 
     Raises UnknownName (a LookupError), WrongArguments (a TypeError) or WrongValue (a ValueError).
     ImportError and whatever else comes out of the user's module is left as it is.
     """
-    offered = dict(zip(_OFFERED, (num_classes, in_channels), strict=True))
+    offered = dict(zip(_OFFERED, (num_classes, in_channels, size), strict=True))
     known = {key: value for key, value in offered.items() if value is not None}
-    builder, parameters = _found(name, in_channels)
+    builder, parameters = _found(name, in_channels, catalogue)
     bound = arguments.bind(f"model {name}", parameters, args, known)
-    return _users(name, builder, bound) if imports.is_path(name) else _own(name, builder, bound)
+    if imports.is_path(name):
+        return _users(name, builder, bound, in_channels, size)
+    return _own(name, builder, bound)
 
 
-_OFFERED = ("num_classes", "in_channels")
+_OFFERED = ("num_classes", "in_channels", "size")
 
 
 def _found(
-    name: str, in_channels: int | None
+    name: str, in_channels: int | None, catalogue: Catalogue
 ) -> tuple[Callable[..., Any], Sequence[Parameter] | None]:
     """Return what makes the model, and what a spec can give it."""
-    if imports.is_path(name) or name in OWN:
-        builder = OWN[name] if name in OWN else imports.load(name, "model")
+    if name in catalogue.own:
+        return catalogue.own[name], arguments.parameters_of(catalogue.own[name])
+    if imports.is_path(name):
+        with keras_model.on_torch(f"model {name}"):
+            builder = imports.load(name, "model")
         return builder, arguments.parameters_of(builder)
-    if name in torchvision_models.names():
-        builder = partial(torchvision_models.build, name, in_channels)
-        return builder, torchvision_models.parameters(name)
+    zoo = catalogue.others
+    if zoo is not None and name in zoo.names():
+        return partial(zoo.build, name, in_channels), zoo.parameters(name)
+    known = ", ".join(catalogue.own)
+    theirs = f", a torchvision {catalogue.what}" if zoo else ""
     raise UnknownName(
-        f"no model {name!r}{imports.nearest(name, names())}; valid: {', '.join(OWN)},"
-        f" a torchvision classifier, or package.module:callable of your own"
+        f"no model {name!r}{imports.nearest(name, catalogue.names())};"
+        f" valid: {known}{theirs}, or package.module:callable of your own"
     )
 
 
-def _users(name: str, builder: Callable[..., Any], bound: Mapping[str, Any]) -> nn.Module:
-    net = builder(**bound)
+def _users(
+    name: str,
+    builder: Callable[..., Any],
+    bound: Mapping[str, Any],
+    in_channels: int | None,
+    size: tuple[int, int] | None,
+) -> nn.Module:
+    with keras_model.on_torch(f"model {name}"):
+        net = builder(**bound)
+    if keras_model.is_keras(net):
+        return keras_model.wrap(f"model {name}", net, in_channels, size)
     if not isinstance(net, nn.Module):
         raise WrongValue(f"model {name} gave a {type(net).__name__}, not a torch.nn.Module")
     return net
