@@ -104,7 +104,7 @@ def test_every_spec_whose_data_is_bundled_is_found_sound(here: Here, tmp_path: P
 
 
 @pytest.mark.slow
-def test_fashion_mnist_is_learnt_to_92_5_percent_in_five_epochs_by_two_workers(
+def test_fashion_mnist_is_learnt_to_93_5_percent_by_two_workers(
     helio: Helio, shared_data: Path
 ) -> None:
     folder = shared_data / "fashion-mnist"
@@ -113,5 +113,5 @@ def test_fashion_mnist_is_learnt_to_92_5_percent_in_five_epochs_by_two_workers(
     out, err = process.communicate()
     assert process.returncode == 0, err
     outcome = json.loads(out)
-    assert outcome["metrics"]["test/accuracy"] >= 0.925
+    assert outcome["metrics"]["test/accuracy"] >= 0.935
     assert outcome["metrics"]["test/seen"] == 10_000
