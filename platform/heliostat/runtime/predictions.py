@@ -20,8 +20,8 @@ from heliostat.spec import InputError
 def schema(model: LocalModel, job: str) -> pa.Schema:
     """Return the columns: the source, what the model's task gives, and why there is none of it.
 
-    The metadata says which model it was; `heliostat.classes` is a JSON list, in whose order
-    `probabilities` are.
+    The metadata says which model it was; `heliostat.classes` is a JSON list: the
+    order of `probabilities`, the meaning of a mask's values.
     """
     fields = [
         pa.field("source", pa.string(), nullable=False),
@@ -35,7 +35,7 @@ def schema(model: LocalModel, job: str) -> pa.Schema:
         "heliostat.model_version": str(model.version),
         "heliostat.run_id": model.run_id,
         "heliostat.task": model.task,
-        "heliostat.classes": json.dumps(model.classes),
+        "heliostat.classes": json.dumps(model.output_classes),
     }
     return pa.schema(fields, metadata=metadata)
 

@@ -32,6 +32,11 @@ class LocalModel:
     task_args: dict[str, Any]
 
     @property
+    def output_classes(self) -> tuple[str, ...]:
+        """The names of the numbers that the model gives: the data's, maybe after a background."""
+        return (*(("background",) if self.task_args.get("background") else ()), *self.classes)
+
+    @property
     def channels(self) -> int | None:
         """How many channels images need, where the model takes images as they are stored."""
         return self.shape[0] if self._reads_images else None

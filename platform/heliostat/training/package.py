@@ -32,7 +32,7 @@ def package(spec: TrainSpec, setup: Setup, context: Context, code: Path) -> None
             setup.model,
             task.predictor(setup.model),
             example,
-            classes=getattr(task, "classes", setup.data.train.classes),
+            classes=setup.data.train.classes,
             source=_source(spec, setup, example, context.folder / "code", code),
             facts=_facts(spec, setup, example),
             exportable=getattr(task, "exportable", True),
