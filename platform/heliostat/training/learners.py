@@ -47,12 +47,14 @@ def build_learners(
     Raises ValueError for a turn that has nothing to move.
     """
     learners = []
-    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    known = {id(p) for p in trained}
     for turn in turns(task):
-        parameters = tuple(p for p in turn.parameters(model) if id(p) in trained)
+        parameters = tuple(p for p in turn.parameters(model) if id(p) in known)
         if not parameters:
             raise ValueError(f"the turn {turn.name!r} has no parameter to train")
-        _only(model, trained, parameters)
+        _require(trained, False)
+        _require(parameters, True)
         optimizer = build_optimizer(parameters, spec.optimizer)
         schedule = build_schedule(
             optimizer, spec.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch
@@ -62,7 +64,8 @@ def build_learners(
             loss.compile()
         replica = wrap(loss, model, device)
         learners.append(Learner(turn, replica, parameters, optimizer, schedule))
-    _only(model, trained, [p for learner in learners for p in learner.parameters])
+    for learner in learners:
+        _require(learner.parameters, True)
     return tuple(learners)
 
 
@@ -160,13 +163,6 @@ def _synchronised(replica: nn.Module, last: bool) -> Any:
     """Return the context of a part's backward pass: gradients are averaged after the last."""
     no_sync = getattr(replica, "no_sync", None)
     return nullcontext() if last or no_sync is None else no_sync()
-
-
-def _only(model: nn.Module, trained: set[int], parameters: Sequence[nn.Parameter]) -> None:
-    moved = {id(p) for p in parameters}
-    for parameter in model.parameters():
-        if id(parameter) in trained:
-            parameter.requires_grad_(id(parameter) in moved)
 
 
 def _require(parameters: Sequence[nn.Parameter], gradients: bool) -> None:
