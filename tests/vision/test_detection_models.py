@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,13 @@ PARTS = {
 Cells = tuple[list[Tensor], list[dict[str, Tensor]]]
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for one another are slower than one on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def seed() -> None:
+    """The same weights at every run."""
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

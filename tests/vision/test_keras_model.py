@@ -27,7 +27,10 @@ from heliostat.vision.normalize import pipeline
 TASK = Classification([str(k) for k in range(10)])
 JOB = Path(__file__).resolve().parents[2] / "jobs" / "keras_cnn"
 
-pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra, keras")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra, keras"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +39,6 @@ def keras() -> Any:
     with keras_model.on_torch("this test"):
         import keras
     return keras
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for one another are slower than one, on 8×8 images and a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -11,15 +9,6 @@ from sklearn.datasets import load_digits
 from heliostat.vision import models
 from heliostat.vision.classification import Classification
 from heliostat.vision.normalize import pipeline
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Threads that wait for one another are slower than one, on 8×8 images and a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")

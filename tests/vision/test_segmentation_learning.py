@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,7 @@ from heliostat.vision import models
 from heliostat.vision.segmentation import CATALOGUE, Segmentation
 from heliostat.vision.segmentation.pictures import Segmented, samples
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for one another are slower than one, on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def membranes(shared_data: Path, count: int, size: int) -> tuple[list[Tensor], Any, Segmentation]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from heliostat.data.formats.arrays import png
 from heliostat.runtime.registered_model import LocalModel
 
 Row = dict[str, Any]
@@ -70,31 +70,23 @@ def _mask(output: Any, given: Given, model: LocalModel) -> Row:
     height, width = given.size
     image = Image.fromarray(np.asarray(output, np.uint8))
     whole = image.resize((width, height), Image.Resampling.NEAREST)
-    return {"width": width, "height": height, "mask": _png(whole)}
+    return {"width": width, "height": height, "mask": png(np.asarray(whole))}
 
 
 def _generated(output: Any, given: Given, model: LocalModel) -> Row:
     seed, *asked = given.value.tolist()
     label = model.classes[asked[0]] if asked else None
-    return {"seed": seed, "label": label, "image": _png(_image(output))}
+    return {"seed": seed, "label": label, "image": _image(output)}
 
 
 def _translated(output: Any, given: Given, model: LocalModel) -> Row:
-    return {"image": _png(_image(output))}
+    return {"image": _image(output)}
 
 
-def _image(pixels: Any) -> Any:
-    """Return a uint8 (C, H, W) array as a PIL image."""
-    from PIL import Image
-
+def _image(pixels: Any) -> bytes:
+    """Return a uint8 (C, H, W) array as a PNG."""
     planes = np.asarray(pixels, np.uint8)
-    return Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
-
-
-def _png(image: Any) -> bytes:
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return content.getvalue()
+    return png(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
 
 
 _SIZE = (pa.field("width", pa.int32()), pa.field("height", pa.int32()))
