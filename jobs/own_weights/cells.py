@@ -25,14 +25,15 @@ CLASSES = ("Platelets", "RBC", "WBC")
 class Cells(Dataset[tuple[Tensor, int]]):
     """The boxes of BCCD's photographs, uint8 (3, size, size), `per_class` of each class.
 
-    `folder` holds Annotations, ImageSets and JPEGImages, as the data set comes. A crop is the
-    square around a box, so that a platelet is as large in it as a white cell.
+    `folder` holds Annotations, ImageSets and JPEGImages, as the data set comes; a relative one is
+    relative to this file, wherever a worker runs. A crop is the square around a box, so that a
+    platelet is as large in it as a white cell.
     """
 
     classes = CLASSES
 
     def __init__(self, folder: str, split: str, per_class: int, size: int = 64) -> None:
-        root = Path(folder).expanduser()
+        root = Path(__file__).parent / Path(folder).expanduser()
         boxes = _boxes(root, split)
         self.items = [
             (path, square, CLASSES.index(name))

@@ -8,50 +8,25 @@ starts cold: a fresh HELIO_HOME or MLflow database, no Ray that runs already.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from make_cifar_like import write_cifar_like
 from measuring import BIN, Measurement, Workload, run_command, run_heliostat, run_torchrun
-from table import Row, as_markdown, spread
+from pairs import ROOT, SHARED, Side, measure_pairs, measure_parts
+from table import Row, spread
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("HELIO_TEST_DATA", ROOT.parent / "shared" / "data")) / "fashion-mnist"
+DATA = SHARED / "fashion-mnist"
 PARTS = ("cnn_small", "resnet18", "commands", "accuracy")
-
-Side = Callable[[Workload, Path], Measurement]
 SIDES: dict[str, Side] = {"heliostat": run_heliostat, "torchrun": run_torchrun}
 
 
 def main() -> None:
     """Measure what was asked for and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
-    parser.add_argument("--keep", type=Path, help="keep every run's folder here")
-    args = parser.parse_args()
-    if not DATA.is_dir():
-        sys.exit(f"bench: no data at {DATA}; HELIO_TEST_DATA names the folder above it")
-    work = args.keep or Path(tempfile.mkdtemp(prefix="helio-bench-"))
-    results: dict[str, Any] = {"machine": machine(), "pairs": args.pairs}
-    print(f"{results['machine']}; {args.pairs} pairs\n")
-    try:
-        for part in args.only:
-            results[part] = measure(part, work / part, args.pairs)
-    finally:
-        if not args.keep:
-            shutil.rmtree(work, ignore_errors=True)
-    print(f"Every number: {write(results)}")
+    measure_parts(__doc__, PARTS, measure, needed=DATA)
 
 
 def measure(part: str, work: Path, pairs: int) -> Any:
@@ -66,19 +41,7 @@ def measure(part: str, work: Path, pairs: int) -> Any:
         case _:
             images = write_cifar_like(DATA, work)
             workload = Workload(part, images, batch=64, steps=240, warm_up=80)
-    return measure_pairs(workload, work, pairs)
-
-
-def measure_pairs(workload: Workload, work: Path, pairs: int) -> dict[str, list[dict[str, Any]]]:
-    """Run both sides `pairs` times, taking turns at going first."""
-    runs: dict[str, list[Measurement]] = {name: [] for name in SIDES}
-    for number in range(pairs):
-        for name in list(SIDES)[:: 1 if number % 2 == 0 else -1]:
-            runs[name].append(SIDES[name](workload, work / f"{number}-{name}"))
-            say(f"{workload.model}, pair {number + 1}, {name}: {runs[name][-1]}")
-    print(f"**{workload.model}**, batch {workload.batch}, {workload.steps} steps, 2 workers\n")
-    print(as_markdown(rows(runs["heliostat"], runs["torchrun"])) + "\n")
-    return {name: [asdict(run) for run in measured] for name, measured in runs.items()}
+    return measure_pairs(workload, work, pairs, SIDES, rows)
 
 
 def rows(ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> list[Row]:
@@ -128,24 +91,6 @@ def measure_accuracy(work: Path) -> dict[str, Any]:
     print(f"Fashion-MNIST, shipped spec: test accuracy {accuracy:.2%} (wanted: 92.5 %), "
           f"{seconds:.0f} s\n")  # fmt: skip
     return {"accuracy": accuracy, "seconds": seconds}
-
-
-def write(results: dict[str, Any]) -> Path:
-    """Write the numbers and return where."""
-    path = ROOT / "benchmark-results" / time.strftime("%Y%m%d-%H%M%S.json")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    return path
-
-
-def machine() -> str:
-    """Return what this was measured on."""
-    return f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
-
-
-def say(text: str) -> None:
-    """Tell whoever waits how far it is."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

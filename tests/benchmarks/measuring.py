@@ -44,6 +44,8 @@ class Measurement:
     pss_mib: tuple[float, ...]
     """Memory of each rank: the proportional set size, in MiB."""
     total_seconds: float
+    losses: tuple[float, ...] = ()
+    """The global mean loss of each `log_every` steps, where the side tells it."""
 
 
 def run_heliostat(workload: Workload, folder: Path) -> Measurement:
@@ -69,40 +71,49 @@ def run_heliostat(workload: Workload, folder: Path) -> Measurement:
     journal = home / "jobs" / json.loads(output)["job"] / "journal"
     records = read_lines(sorted(journal.glob("*.jsonl")))
     first = next(r for r in records if r["kind"] == "event" and r["name"] == "first_step")
-    losses = [
-        (r["step"], r["time"] / 1000)
-        for r in records
-        if r["kind"] == "metric" and r["name"] == "train/loss"
-    ]
+    logged = [r for r in records if r["kind"] == "metric" and r["name"] == "train/loss"]
+    steps = [(r["step"], r["time"] / 1000) for r in logged]
     return Measurement(
-        images_per_second=steady_rate(losses, workload.batch, workload.warm_up),
+        images_per_second=steady_rate(steps, workload.batch, workload.warm_up),
         first_step_seconds=first["time"] / 1000 - started,
-        pss_mib=tuple(largest_pss(records, rank, losses[-1][1]) for rank in range(RANKS)),
+        pss_mib=tuple(largest_pss(records, rank, steps[-1][1]) for rank in range(RANKS)),
         total_seconds=total,
+        losses=tuple(r["value"] for r in logged),
     )
 
 
 def run_torchrun(workload: Workload, folder: Path) -> Measurement:
-    """Run the script with a fresh MLflow database under `folder` and read its ranks' reports."""
+    """Run the script for classifiers, with a fresh MLflow database under `folder`."""
+    options = {"model": workload.model, "mlflow-uri": f"sqlite:///{folder / 'mlflow.db'}"}
+    return run_script("torchrun_script.py", options, workload, folder)
+
+
+def run_task_script(workload: Workload, folder: Path) -> Measurement:
+    """Run the script for the other tasks; the workload's model is the task's name."""
+    return run_script("task_script.py", {"task": workload.model}, workload, folder)
+
+
+def run_script(
+    script: str, options: Mapping[str, Any], workload: Workload, folder: Path
+) -> Measurement:
+    """Run a script under torchrun, with options of its own, and read its ranks' reports."""
     report = folder / "report"
-    options = {
-        "model": workload.model,
+    common = {
         "data": workload.data,
         "report": report,
-        "mlflow-uri": f"sqlite:///{folder / 'mlflow.db'}",
         "batch": workload.batch,
         "steps": workload.steps,
         "log-every": workload.log_every,
     }
-    command = [str(BIN / "torchrun"), "--nproc-per-node", str(RANKS)]
-    command += [str(HERE / "torchrun_script.py")]
-    for key, value in options.items():
+    command = [str(BIN / "torchrun"), "--nproc-per-node", str(RANKS), str(HERE / script)]
+    for key, value in {**common, **options}.items():
         command += [f"--{key}", str(value)]
     started = time.time()
     run_command(command, folder, {})
     total = time.time() - started
     ranks = [read_lines([report / f"rank-{rank}.jsonl"]) for rank in range(RANKS)]
-    steps = [(r["step"], r["time"]) for r in ranks[0] if r["event"] == "step"]
+    logged = [r for r in ranks[0] if r["event"] == "step"]
+    steps = [(r["step"], r["time"]) for r in logged]
     first = next(r for r in ranks[0] if r["event"] == "first_step")
     memory = (r["pss"] / MIB for rank in ranks for r in rank if r["event"] == "memory")
     return Measurement(
@@ -110,6 +121,7 @@ def run_torchrun(workload: Workload, folder: Path) -> Measurement:
         first_step_seconds=first["time"] - started,
         pss_mib=tuple(memory),
         total_seconds=total,
+        losses=tuple(r["loss"] for r in logged if "loss" in r),
     )
 
 

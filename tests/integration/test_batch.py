@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from command import DIGITS, Helio, sets
+from command import DIGITS, Helio, Here, sets
 from heliostat.data import open_source
 from heliostat.spec import Source
 
@@ -32,7 +32,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_evaluation_by_two_workers_gives_the_figures_that_the_run_gave(
-    helio: Helio, digits: dict[str, Any]
+    helio: Helio, here: Here, digits: dict[str, Any]
 ) -> None:
     done = helio("run", DIGITS / "evaluate.yaml", "--json", "--set", "batch_size=50")
     assert done.status == 0, done.err
@@ -43,6 +43,17 @@ def test_evaluation_by_two_workers_gives_the_figures_that_the_run_gave(
         # Counts are the same; the exported graph may round a probability's last digit otherwise.
         of_probabilities = "loss" in name or "calibration" in name
         assert found[name] == pytest.approx(value, abs=1e-6 if of_probabilities else 0)
+    alone = here("run", DIGITS / "evaluate.yaml", "--local", settings=["batch_size=270"])
+    # Of all rows: not of those that one worker, or the first range, has.
+    assert pictures(helio, alone["job"]) == pictures(helio, done.document["job"])
+
+
+def pictures(helio: Helio, job: str) -> dict[str, bytes]:
+    """Return the files of an evaluation's pictures."""
+    files = (helio.folder(job) / "pictures" / "test").glob("*.png")
+    drawn = {path.name: path.read_bytes() for path in files}
+    assert len(drawn) == 3
+    return drawn
 
 
 def test_prediction_gives_a_row_for_every_input_and_names_the_model(

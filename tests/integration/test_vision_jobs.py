@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,8 +37,15 @@ LITTLE: dict[str, list[str]] = {
         "data.augment=[RandomHorizontalFlip, {ElasticTransform: {fill: 255}}]",
         "batch_size=2",
     ],
+    "fashion_mnist": [
+        "model.name=cnn_small",
+        "register.when=always",
+        "data.train.split=train[:64]",
+        "data.val.split=train[64:96]",
+        "data.test.split=test[:32]",
+        "batch_size=16",
+    ],
     "fashion_mnist_gan": [
-        "task.args={conditional: true}",
         "objective=null",
         "register.when=always",
         "data.train.split=train[:64]",
@@ -71,11 +79,11 @@ def data(request: pytest.FixtureRequest, shared_data: Path, tmp_path: Path) -> P
     return tmp_path / "prepared"
 
 
-def trained(workload: str, here: Here, data: Path) -> dict[str, Any]:
+def trained(workload: str, here: Here, data: Path, *changes: str) -> dict[str, Any]:
     """Return the outcome of two steps by the shipped spec."""
     splits = ("train", "test") if workload == "isbi" else ("train", "val", "test")
     places = [f"data.{split}.uri={data}" for split in splits]
-    settings = [*LITTLE[workload], *places, "max_steps=2", "epochs=null"]
+    settings = [*LITTLE[workload], *places, "max_steps=2", "epochs=null", *changes]
     outcome = here("run", JOBS / workload / "train.yaml", "--local", settings=settings)
     assert outcome["status"] == "FINISHED"
     assert outcome["model"] is not None
@@ -167,7 +175,15 @@ def test_a_segmenter_predicts_masks_as_large_as_the_source(
 def test_a_generator_predicts_images_by_seed_and_class(
     workload: str, data: Path, here: Here, helio: Helio, tmp_path: Path
 ) -> None:
-    outcome = trained(workload, here, data)
+    classifier = trained("fashion_mnist", here, data)["model"]
+    outcome = trained(workload, here, data, f"task.args.features={classifier}")
+    # The cache may be deleted: where the classifier was while training, it need not be any more.
+    shutil.rmtree(helio.home / "cache" / "models")
+    split = [f"data.uri={data}", "data.split=test[:32]", "batch_size=20"]
+    figures = evaluated(workload, here, outcome, *split)
+    measured = {name for name in outcome["metrics"] if name.startswith("test/")}
+    assert figures.keys() == measured > {"test/frechet_distance", "test/class_accuracy"}
+    assert alike(figures, outcome["metrics"], sorted(measured))
     rows = predicted(workload, here, outcome, tmp_path / "p", "input=seeds:12")
     assert [row["seed"] for row in rows] == list(range(12))
     assert rows[0]["label"] == rows[10]["label"] != rows[1]["label"]
@@ -183,6 +199,9 @@ def test_a_translator_predicts_an_image_for_each(
 ) -> None:
     outcome = trained(workload, here, data)
     assert {"test/cycle", "test/identity", "test/dice"} <= set(outcome["metrics"])
+    figures = evaluated(workload, here, outcome, f"data.uri={data}", "batch_size=7")
+    assert set(figures) == {"test/l1", "test/dice", "test/seen"}
+    assert alike(figures, outcome["metrics"], sorted(figures))
     folder = data / "testA"
     rows = predicted(workload, here, outcome, tmp_path / "p", f"input.uri={folder}")
     assert len(rows) == len(list(folder.iterdir()))

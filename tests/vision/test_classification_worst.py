@@ -44,7 +44,7 @@ def test_the_worst_of_all_ranks_are_those_of_one_process(ranks: int, batch: int)
     parts = [seen(images[a:b], targets[a:b], outputs[a:b], batch) for a, b in pairwise(bounds)]
     worst = worst_of(chain.from_iterable(part.records for part in parts))
     assert len(worst) == 25
-    for shown, place in zip(worst, expected, strict=True):
+    for shown, place in zip((bad.shown for bad in worst), expected, strict=True):
         assert torch.equal(shown.image, images[place])
         assert (shown.target, shown.predicted) == (targets[place], outputs[place].argmax())
         assert shown.probability == pytest.approx(float(outputs[place].max()))

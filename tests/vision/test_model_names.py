@@ -110,6 +110,37 @@ def test_a_vision_transformer_takes_the_size_of_its_images() -> None:
     assert net(torch.rand(1, 3, 32, 32)).shape == (1, 4)
 
 
+def test_a_vision_transformer_is_made_for_the_data_s_size_where_no_argument_says_one() -> None:
+    net = models.build("vit_b_16", {}, num_classes=4, in_channels=1, size=(32, 32))
+    assert net(torch.rand(2, 1, 32, 32)).shape == (2, 4)
+    with torch.device("meta"):
+        given = models.build("vit_b_16", {"image_size": 64}, in_channels=3, size=(32, 32))
+        unknown = models.build("vit_b_16", {}, in_channels=3)
+    assert (given.image_size, unknown.image_size) == (64, 224)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "line"),
+    [
+        ("vit_b_16", (32, 48), "it takes square images, not 32x48; set data.image_size"),
+        ("vit_b_16", (40, 40), "for images of 40x40 .*indivisible by patch size.; set data.image"),
+        ("maxvit_t", (224, 96), "for images of 224x96 .*not divisible by partition size 7"),
+    ],
+)
+def test_a_size_that_a_torchvision_model_cannot_have_is_a_mistake_of_one_line(
+    name: str, size: tuple[int, int], line: str
+) -> None:
+    with pytest.raises(WrongValue, match=f"^model {name}: .*{line}") as caught:
+        models.build(name, {}, num_classes=4, in_channels=3, size=size)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_argument_for_which_torchvision_s_builder_has_a_default_may_be_left_out() -> None:
+    with torch.device("meta"):
+        net = models.build("efficientnet_b0", {}, num_classes=4, in_channels=3)
+    assert net.classifier[0].p == 0.2
+
+
 def test_the_names_are_own_ones_and_torchvisions_classifiers_only() -> None:
     names = models.names()
     assert names[: len(OWN)] == OWN

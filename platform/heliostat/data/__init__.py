@@ -1,7 +1,7 @@
 """What a job reads: files of the field's formats become deterministic samples and batches."""
 
 from heliostat.data.augment import check_augment, is_images
-from heliostat.data.batches import Batch, Batches, TrainBatches, evaluation_batches
+from heliostat.data.batches import Batch, Batches, TrainBatches, check_one_size, evaluation_batches
 from heliostat.data.classes import align_classes, check_shapes
 from heliostat.data.open import open_source
 from heliostat.data.samples import Samples
@@ -15,6 +15,7 @@ __all__ = [
     "TrainBatches",
     "align_classes",
     "check_augment",
+    "check_one_size",
     "check_shapes",
     "evaluation_batches",
     "is_images",

@@ -17,6 +17,7 @@ from heliostat.data.order import epoch_order, rank_slice
 from heliostat.data.prefetch import prefetch
 from heliostat.data.samples import Indices, Samples
 from heliostat.spec.augmentations import Augment
+from heliostat.spec.problems import InputError
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,13 @@ class TrainBatches:
         world_size: int,
         augment: Sequence[Augment] = (),
         processes: int = 0,
+        one_size: bool = False,
     ) -> None:
         """Take `batch_size` as the global batch's, over all ranks.
 
         `augment` is what `check_augment` allows for the samples. Batches are read ahead in
-        `processes` of their own, or in a thread where that is 0: they are the same.
+        `processes` of their own, or in a thread where that is 0: they are the same. With
+        `one_size`, a batch of images that differ in size is an InputError (`check_one_size`).
         """
         self._samples = samples
         self._batch_size = batch_size
@@ -67,6 +70,7 @@ class TrainBatches:
         self._world_size = world_size
         self._augment, self._apply = divided(augment)
         self._processes = processes
+        self._one_size = one_size
 
     @property
     def steps_per_epoch(self) -> int:
@@ -102,26 +106,53 @@ class TrainBatches:
         indices, weight = (whole[first:stop], 1.0) if stop > first else (whole[:1], 0.0)
         key = self._seed, epoch
         inputs, targets = read_augmented(self._samples, indices, self._augment, self._apply, key)
+        if self._one_size:
+            check_one_size(self._samples, indices, inputs)
         return _batch(inputs, targets, indices, number, len(whole), weight)
 
 
-def evaluation_batches(samples: Samples, *, batch_size: int, rank: int, world_size: int) -> Batches:
+def evaluation_batches(
+    samples: Samples, *, batch_size: int, rank: int, world_size: int, one_size: bool = False
+) -> Batches:
     """Yield this rank's share of all samples, each once over all ranks and in order.
 
     The share is contiguous: [n × rank // world_size, n × (rank + 1) // world_size), empty where
     there are fewer samples than ranks. `batch_size` is the global one: a rank takes its part of
-    it at once, rounded up.
+    it at once, rounded up. `one_size` is as in `TrainBatches`.
     """
-    batches = _evaluation(samples, -(-batch_size // world_size), rank, world_size)
+    batches = _evaluation(samples, -(-batch_size // world_size), rank, world_size, one_size)
     return prefetch(batches) if samples.background else batches
 
 
-def _evaluation(samples: Samples, at_once: int, rank: int, world_size: int) -> Batches:
+def check_one_size(samples: Samples, indices: Indices, inputs: Any) -> None:
+    """Raise InputError, naming two samples, where a batch's images (a list) differ in size.
+
+    `indices` (n,) are their numbers in the split.
+    """
+    if not isinstance(inputs, list):
+        return
+    sizes = ["x".join(map(str, image.shape[-2:])) for image in inputs]
+    other = next((place for place, size in enumerate(sizes) if size != sizes[0]), None)
+    if other is not None:
+        first, second = (samples.source(int(indices[place])) for place in (0, other))
+        raise InputError.of(
+            f"{second} is {sizes[other]}, {first} is {sizes[0]} (height x width):"
+            " the images of a batch must have one size",
+            key=("data", "image_size"),
+            valid="set data.image_size: [height, width]",
+        )
+
+
+def _evaluation(
+    samples: Samples, at_once: int, rank: int, world_size: int, one_size: bool
+) -> Batches:
     first = len(samples) * rank // world_size
     stop = len(samples) * (rank + 1) // world_size
     for number, start in enumerate(range(first, stop, at_once)):
         indices = np.arange(start, min(start + at_once, stop))
         inputs, targets = samples.read(indices)
+        if one_size:
+            check_one_size(samples, indices, inputs)
         yield _pinned(_batch(inputs, targets, indices, number, len(indices), 1.0))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from heliostat.data import Samples
 from heliostat.runtime.batch_worker import BatchWorker, open_for
+from heliostat.runtime.evaluable import check_samples, evaluable
 from heliostat.runtime.events import Event, Note, Phase, Progress
 from heliostat.runtime.fan_out import Range, in_process, over_actors
 from heliostat.runtime.home import home
@@ -29,6 +30,7 @@ from heliostat.tracking.server import tracking_uri
 from heliostat.training.process import user_traceback, verdict
 from heliostat.training.reporter import Reporter
 from heliostat.training.storage import RESULT, write_json
+from heliostat.vision.registered import merge
 
 Show = Callable[[Event], None]
 
@@ -79,23 +81,14 @@ def open_batch(spec: PredictSpec | EvaluateSpec) -> tuple[LocalModel, Samples, P
         with step():
             model = fetch_model(spec.model)
             if isinstance(spec, EvaluateSpec):
-                _check_evaluable(model)
+                model = evaluable(model)
         with step():
             samples = open_for(model, spec)
     assert model is not None
+    # What a dataset of the user's own raises is told as the worker's failure.
+    if isinstance(spec, EvaluateSpec) and spec.data.dataset is None:
+        check_samples(model, samples)
     return model, samples, output
-
-
-def _check_evaluable(model: LocalModel) -> None:
-    if not model.classes or model.task not in _EVALUABLE:
-        raise InputError.of(
-            f"{model.uri} has no classes to evaluate",
-            key=("model",),
-            valid=f"a model for {' or '.join(_EVALUABLE)}",
-        )
-
-
-_EVALUABLE = ("classification", "detection", "segmentation")
 
 
 @dataclass(frozen=True)
@@ -175,12 +168,9 @@ def evaluate(batch: _Batch) -> dict[str, Any]:
         results = batch.results("evaluate")
         seen, total = next(results)
         batch.show(Phase("evaluating"))
-        for count, evaluation in results:
+        for count, part in results:
             seen += count
-            for name, value in evaluation.state().items():
-                total.state()[name].add_(value)
-            if hasattr(total, "records"):
-                total.records += evaluation.records
+            merge(total, part)
         if seen != len(batch.samples):
             raise AssertionError(f"evaluation counted {seen} samples of {len(batch.samples)}")
         # A map of classes alone has no loss.

@@ -1,4 +1,4 @@
-"""What a registered model's outputs become in a prediction's Parquet file, by its task."""
+"""What a registered model's outputs become in a prediction's Parquet file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from heliostat.data.formats.arrays import png
 from heliostat.runtime.registered_model import LocalModel
+from heliostat.vision import tasks
 
 Row = dict[str, Any]
 
@@ -27,7 +28,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Kind:
-    """The columns of one task's predictions, beside `source` and `error`."""
+    """The columns of predictions, beside `source` and `error`."""
 
     fields: tuple[pa.Field, ...]
     row: Callable[[Any, Given, LocalModel], Row]
@@ -35,8 +36,8 @@ class Kind:
 
 
 def kind_of(model: LocalModel) -> Kind:
-    """Return what a model's predictions look like: probabilities unless its task says more."""
-    return _KINDS.get(model.task, _PROBABILITIES)
+    """Return what a model's predictions look like, by what its task gives."""
+    return _KINDS[tasks.gives(model.task)]
 
 
 def _probabilities(output: Any, given: Given, model: LocalModel) -> Row:
@@ -93,18 +94,18 @@ _SIZE = (pa.field("width", pa.int32()), pa.field("height", pa.int32()))
 _OBJECT = pa.struct(
     [("box", pa.list_(pa.float32(), 4)), ("score", pa.float32()), ("label", pa.string())]
 )
-_PROBABILITIES = Kind(
-    (
-        pa.field("label", pa.string()),
-        pa.field("probability", pa.float32()),
-        pa.field("probabilities", pa.list_(pa.float32())),
-    ),
-    _probabilities,
-)
 _KINDS: Mapping[str, Kind] = {
-    "detection": Kind((*_SIZE, pa.field("objects", pa.list_(_OBJECT))), _objects),
-    "segmentation": Kind((*_SIZE, pa.field("mask", pa.binary())), _mask),
-    "generation": Kind(
+    "probabilities": Kind(
+        (
+            pa.field("label", pa.string()),
+            pa.field("probability", pa.float32()),
+            pa.field("probabilities", pa.list_(pa.float32())),
+        ),
+        _probabilities,
+    ),
+    "objects": Kind((*_SIZE, pa.field("objects", pa.list_(_OBJECT))), _objects),
+    "mask": Kind((*_SIZE, pa.field("mask", pa.binary())), _mask),
+    "generated": Kind(
         (
             pa.field("seed", pa.int64()),
             pa.field("label", pa.string()),
@@ -112,5 +113,5 @@ _KINDS: Mapping[str, Kind] = {
         ),
         _generated,
     ),
-    "translation": Kind((pa.field("image", pa.binary()),), _translated),
+    "image": Kind((pa.field("image", pa.binary()),), _translated),
 }

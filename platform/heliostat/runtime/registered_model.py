@@ -11,6 +11,9 @@ from heliostat.runtime.home import home
 from heliostat.spec import InputError, ModelSpec, TrainSpec, together
 from heliostat.tracking.server import TrackingAway, is_unused, tracking_uri
 
+PROGRAM = ("data", "model.pt2")
+"""Where an exported program is in its model's folder, whose name is the logged model's id."""
+
 
 @dataclass(frozen=True)
 class LocalModel:
@@ -30,6 +33,8 @@ class LocalModel:
     task: str
     """A built-in task's name, or the path of the user's own."""
     task_args: dict[str, Any]
+    made: tuple[int, ...] = ()
+    """The shape of an image uint8 that it gives, (C, H, W), where it gives one."""
 
     @property
     def output_classes(self) -> tuple[str, ...]:
@@ -38,19 +43,20 @@ class LocalModel:
 
     @property
     def channels(self) -> int | None:
-        """How many channels images need, where the model takes images as they are stored."""
-        return self.shape[0] if self._reads_images else None
+        """How many channels images need, where the model takes or makes images."""
+        return self._image[0] if self._image else None
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """The (height, width) that images need; None where the model takes any."""
-        if not self._reads_images or -1 in self.shape:
+        """The (height, width) that images need; None where any will do."""
+        if not self._image or -1 in self._image:
             return None
-        return self.shape[1], self.shape[2]
+        return self._image[1], self._image[2]
 
     @property
-    def _reads_images(self) -> bool:
-        return self.dtype == "uint8" and len(self.shape) == 3
+    def _image(self) -> tuple[int, ...]:
+        """The shape of what it takes as it is stored; of what it makes, if that is of no image."""
+        return self.shape if _is_image(self.dtype, self.shape) else self.made
 
 
 def fetch_model(model: str, *, key: str = "model") -> LocalModel:
@@ -72,6 +78,8 @@ def fetch_model(model: str, *, key: str = "model") -> LocalModel:
     except TrackingAway as away:
         raise InputError.of(str(away), key=at, valid="try again when it answers") from away
     facts = _facts(folder, resolved.uri)
+    output = facts.get("output") or {"shape": [], "dtype": ""}
+    made = tuple(output["shape"][1:])
     return LocalModel(
         uri=resolved.uri,
         name=resolved.name,
@@ -83,6 +91,7 @@ def fetch_model(model: str, *, key: str = "model") -> LocalModel:
         dtype=facts["input"]["dtype"],
         task=facts.get("task", "classification"),
         task_args=facts.get("task_args", {}),
+        made=made if _is_image(output["dtype"], made) else (),
     )
 
 
@@ -121,8 +130,12 @@ def _with_local_programs(spec: TrainSpec) -> TrainSpec:
     return spec.model_copy(update={"task": task})
 
 
+def _is_image(dtype: str, shape: tuple[int, ...]) -> bool:
+    return dtype == "uint8" and len(shape) == 3
+
+
 def _program(model: str, key: str) -> Path:
-    program = Path(fetch_model(model, key=key).folder) / "data" / "model.pt2"
+    program = Path(fetch_model(model, key=key).folder, *PROGRAM)
     if not program.is_file():
         at = tuple(key.split("."))
         raise InputError.of(f"{model} is no exported program", key=at, valid="another model")

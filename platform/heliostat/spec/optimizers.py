@@ -50,7 +50,41 @@ class AdamW(_Optimizer):
     weight_decay: float = Field(default=1e-2, ge=0)
 
 
-Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]
+class Lion(_Optimizer):
+    """pytorch_optimizer.Lion (Chen et al. 2023): the sign of a momentum, weight decay decoupled.
+
+    Its steps are larger than AdamW's: a rate 3 to 10 times smaller is usual.
+    """
+
+    name: Literal["lion"]
+    betas: tuple[_Beta, _Beta] = Field(default=(0.9, 0.99), strict=False)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class Muon(_Optimizer):
+    """pytorch_optimizer.Muon (Jordan 2024): momentum made orthogonal; AdamW for what is no matrix.
+
+    A matrix is a parameter of two dimensions or more whose first two are larger than 1: weights
+    of linear layers, and of convolutions as (out, in × height × width). AdamW moves the rest,
+    with the same rate and decay: biases, norms, depthwise convolutions, position embeddings,
+    the weights of `torch.nn.Embedding`, and what `adamw` names (a last layer is better there).
+    A matrix's update is scaled by 0.2 √(its longer side), so that AdamW's rates fit (Liu et al.
+    2025).
+    """
+
+    name: Literal["muon"]
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    """The matrices'."""
+    nesterov: bool = True
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled from the gradient."""
+    betas: tuple[_Beta, _Beta] = Field(default=(0.9, 0.95), strict=False)
+    """AdamW's."""
+    adamw: tuple[str, ...] = Field(default=(), strict=False, examples=["[fc.*]"])
+    """Patterns of parameters' names (`fc.*`) that AdamW moves though they are matrices."""
+
+
+Optimizer = Annotated[Sgd | Adam | AdamW | Lion | Muon, Field(discriminator="name")]
 
 
 class Ema(Model):

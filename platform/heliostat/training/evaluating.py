@@ -40,7 +40,11 @@ def evaluate(
     model.eval()
     with torch.no_grad(), autocast(context.device, precision):
         for batch in evaluation_batches(
-            samples, batch_size=batch_size, rank=context.rank, world_size=context.world_size
+            samples,
+            batch_size=batch_size,
+            rank=context.rank,
+            world_size=context.world_size,
+            one_size=getattr(task, "one_size", False),
         ):
             inputs, targets = to_device((batch.inputs, batch.targets), context.device)
             evaluation.update(model, inputs, targets)

@@ -55,7 +55,7 @@ def build_learners(
             raise ValueError(f"the turn {turn.name!r} has no parameter to train")
         _require(trained, False)
         _require(parameters, True)
-        optimizer = build_optimizer(parameters, spec.optimizer)
+        optimizer = build_optimizer(model, parameters, spec.optimizer)
         schedule = build_schedule(
             optimizer, spec.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
@@ -17,19 +20,29 @@ from heliostat.spec import InputError, ModelSpec, did_you_mean
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     """Have the parameters whose names match a pattern stand still.
 
-    Names are those of the network, as `weights` has them. Raises InputError, key ("model",
-    "freeze", place), for a pattern that none matches.
+    Raises InputError, key ("model", "freeze", place), for a pattern that none matches.
+    """
+    for place, pattern in enumerate(patterns):
+        for parameter in parameters_named(model, pattern, ("model", "freeze", place)):
+            parameter.requires_grad_(False)
+
+
+def parameters_named(
+    model: nn.Module, pattern: str, key: tuple[str | int, ...]
+) -> list[nn.Parameter]:
+    """Return the parameters whose names match the pattern; InputError, at `key`, if none does.
+
+    Names are those of the network, as `weights` has them.
     """
     parameters = {_short(name): parameter for name, parameter in model.named_parameters()}
-    for place, pattern in enumerate(patterns):
-        for name in _matching(pattern, parameters, ("model", "freeze", place)):
-            parameters[name].requires_grad_(False)
+    return [parameters[name] for name in _matching(pattern, parameters, key)]
 
 
 def apply_settings(model: nn.Module, spec: ModelSpec, device: torch.device) -> nn.Module:
     """Return the model as the spec wants it on this device; it is changed in place.
 
-    Raises InputError for a pattern that matches no module, and for SyncBatchNorm on a CPU.
+    Raises InputError for a pattern that matches no module, for SyncBatchNorm on a CPU, and for
+    torch.compile where its compiler is missing.
     """
     modules = {_short(name): module for name, module in model.named_modules() if name}
     for place, pattern in enumerate(spec.gradient_checkpointing):
@@ -44,6 +57,8 @@ def apply_settings(model: nn.Module, spec: ModelSpec, device: torch.device) -> n
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     if spec.channels_last:
         model = model.to(memory_format=torch.channels_last)
+    if spec.compile and device.type == "cpu":
+        _check_compiler()
     return model
 
 
@@ -59,6 +74,17 @@ def _matching(pattern: str, names: Iterable[str], key: tuple[str | int, ...]) ->
         raise InputError.of(f"no part of the model is named {pattern!r}", key=key,
                             valid=did_you_mean(pattern, names))  # fmt: skip
     return found
+
+
+def _check_compiler() -> None:
+    # The name that torch's inductor looks for; its own failure is a page long, at the first step.
+    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(name) is None:
+        raise InputError.of(
+            f"torch.compile needs a C++ compiler on the machine that trains; there is no {name}",
+            key=("model", "compile"),
+            valid="false, or a compiler that CXX names",
+        )
 
 
 def _recompute(module: nn.Module) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 _TENSOR = "__tensor__"
+_TUPLE = "__tuple__"
 _INT_KEYS = "__int_keys__"
 
 
@@ -31,6 +32,8 @@ def join_state(tensors: dict[str, Tensor], rest: Any) -> Any:
         return rest
     if _TENSOR in rest:
         return tensors[rest[_TENSOR]]
+    if _TUPLE in rest:
+        return tuple(join_state(tensors, value) for value in rest[_TUPLE])
     if _INT_KEYS in rest:
         return {int(k): join_state(tensors, v) for k, v in rest[_INT_KEYS].items()}
     return {key: join_state(tensors, value) for key, value in rest.items()}
@@ -52,7 +55,9 @@ def _strip(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any
             return {_INT_KEYS: stripped}
         return stripped
     if isinstance(value, list | tuple):
-        return [_strip(v, (*path, str(i)), tensors) for i, v in enumerate(value)]
+        items = [_strip(v, (*path, str(i)), tensors) for i, v in enumerate(value)]
+        # An optimizer may take its settings as tuples only, and JSON has lists only.
+        return {_TUPLE: items} if isinstance(value, tuple) else items
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(

@@ -32,6 +32,7 @@ def try_one_batch(spec: TrainSpec, setup: Setup, folder: Path) -> None:
         rank=0,
         world_size=1,
         augment=spec.data.augment,
+        one_size=getattr(setup.task, "one_size", False),
     )
     run = begin(spec, setup, context, batches.steps_per_epoch)
     batch = next(batches.epoch(0))
@@ -52,7 +53,13 @@ def _evaluate_one(spec: TrainSpec, setup: Setup, model: torch.nn.Module, context
     assert setup.data.val is not None
     evaluation = setup.task.evaluation()
     model.eval()
-    batches = evaluation_batches(setup.data.val, batch_size=spec.batch_size, rank=0, world_size=1)
+    batches = evaluation_batches(
+        setup.data.val,
+        batch_size=spec.batch_size,
+        rank=0,
+        world_size=1,
+        one_size=getattr(setup.task, "one_size", False),
+    )
     with torch.no_grad(), autocast(context.device, spec.precision):
         batch = next(batches)
         inputs, targets = to_device((batch.inputs, batch.targets), context.device)

@@ -34,7 +34,8 @@ class Evaluation(Protocol):
     Everything in `state` adds up over ranks, so that metrics are the same at any world size. What
     does not add up (a detector's boxes) an evaluation keeps as `records`: a list with one plain
     value or tensor structure for each sample, in the order seen. Training replaces it by the list
-    of all ranks' samples, in the order of the data.
+    of all ranks' samples, in the order of the data. Samples to draw may be `shown`, a
+    `spread.Spread`. `registered.evaluate_part` says how a registered model is evaluated.
     """
 
     def update(self, model: nn.Module, inputs: Any, targets: Any) -> None:

@@ -75,6 +75,23 @@ def reads(name: str, args: Mapping[str, Any]) -> str:
     return str(said(args) if callable(said) else said)
 
 
+def gives(name: str) -> str:
+    """Return what a task's registered model gives for an input.
+
+    "probabilities" of the classes; or what the task's class says by `gives`: "objects", "mask"
+    (a map of classes), "generated" (an image made of a seed) or "image". Raises UnknownName.
+    """
+    return str(getattr(_factory(name), "gives", "probabilities"))
+
+
+def takes_each_size(name: str) -> bool:
+    """Tell whether a task's registered model takes images of any size, so one at a time.
+
+    A task's class says so by `each_own_size`. Raises UnknownName.
+    """
+    return bool(getattr(_factory(name), "each_own_size", False))
+
+
 def catalogue(name: str) -> Catalogue:
     """Return the models that a task can have; a task of the user's own has the classifiers."""
     return BUILT_IN[name].models if name in BUILT_IN else models.CLASSIFIERS
@@ -106,6 +123,7 @@ def check_samples(task: Task, inputs: Any, targets: Any) -> None:
     """Raise WrongTargets where the data is not what the task learns from.
 
     A task may have a `check_samples(inputs, targets)` of its own, and is given a batch of two.
+    One whose `one_size` is true takes no batch of images that differ in size: reading says so.
     """
     own = getattr(task, "check_samples", None)
     if own is not None:

@@ -33,14 +33,14 @@ class ClassificationEvaluation:
     Everything is counted from the probabilities that `Classification.predictor` gives, so the
     registered model, which gives just those, is evaluated to the very same figures.
 
-    `records` are not all the samples but this rank's 25 of the highest loss; the worst of all
-    ranks' are drawn.
+    `records` are not all the samples but this rank's 25 of the highest loss; set to several
+    ranks', the 25 worst of theirs. Those are drawn.
     """
 
     def __init__(self, task: Classification) -> None:
         count = len(task.classes)
         self._task = task
-        self._gallery = Gallery()
+        self.shown = Gallery()
         self._worst = Worst()
         self._gathered: list[Bad] | None = None
         self._calibration = Calibration()
@@ -76,7 +76,7 @@ class ClassificationEvaluation:
         self._calibration.update(confidence, predicted == targets)
         self._seen += len(targets)
         if inputs is not None and inputs.ndim == 4 and inputs.shape[1] in (1, 3):
-            self._gallery.offer(inputs, targets, predicted, confidence)
+            self.shown.offer(inputs, targets, predicted, confidence)
             images = inputs.to(probabilities.device)
             self._worst.offer(losses, images, targets, predicted, confidence)
 
@@ -92,12 +92,12 @@ class ClassificationEvaluation:
 
     @property
     def records(self) -> list[Bad]:
-        """The worst samples: this rank's, until it is set to all ranks' in their order."""
+        """The samples of the highest loss, the worst first."""
         return self._worst.taken() if self._gathered is None else self._gathered
 
     @records.setter
     def records(self, gathered: list[Bad]) -> None:
-        self._gathered = gathered
+        self._gathered = worst_of(gathered)
 
     def compute(self) -> dict[str, float]:
         """Return the task's metrics; loss and accuracies are NaN if nothing was seen."""
@@ -125,15 +125,15 @@ class ClassificationEvaluation:
     def pictures(self) -> dict[str, Image.Image]:
         """Return `confusion_matrix`, and `per_class` if K > 20.
 
-        If images were seen, also `samples`, spread over this rank's, and `worst_mistakes`: the 25
-        of the highest loss among `records`.
+        If images were seen, also `samples`, spread over this rank's, and `worst_mistakes`, the
+        `records`.
         """
         classes = self._task.classes
         counts = self._confusion.cpu().numpy()
         drawn = {"confusion_matrix": pictures.confusion_matrix(counts, classes)}
-        if shown := self._gallery.samples():
+        if shown := self.shown.samples():
             drawn["samples"] = pictures.samples(shown, classes)
-        if worst := worst_of(self.records):
+        if worst := [bad.shown for bad in self.records]:
             drawn["worst_mistakes"] = pictures.samples(worst, classes)
         if len(classes) > PER_CLASS_LIMIT:
             drawn["per_class"] = pictures.per_class(self.per_class(), classes)

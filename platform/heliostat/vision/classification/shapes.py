@@ -38,7 +38,10 @@ def are_shares(targets: Any, shape: tuple[int, int]) -> bool:
 
 
 def check_targets(targets: Any, classes: int) -> None:
-    """Raise WrongTargets unless they are whole numbers (n,), on a CPU within 0..classes-1."""
+    """Raise WrongTargets unless they are whole numbers (n,), on a CPU within 0..classes-1.
+
+    Their values are not looked at in a compiled step.
+    """
     if not isinstance(targets, Tensor):
         kind = type(targets).__name__
         raise WrongTargets(f"a batch's targets are a {kind}; classification needs whole numbers")
@@ -47,8 +50,9 @@ def check_targets(targets: Any, classes: int) -> None:
             f"a batch's targets are {targets.dtype} of shape {tuple(targets.shape)};"
             f" classification needs a whole number for each sample"
         )
-    # Not on a GPU: looking at the values would wait for it at every step.
-    if targets.device.type == "cpu" and len(targets):
+    # Not on a GPU: looking at the values would wait for it at every step. And torch.compile would
+    # have to cut the step in two here.
+    if targets.device.type == "cpu" and len(targets) and not torch.compiler.is_compiling():
         low, high = (int(end) for end in targets.aminmax())
         if low < 0 or high >= classes:
             wrong = low if low < 0 else high

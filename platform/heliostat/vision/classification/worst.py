@@ -73,9 +73,9 @@ class Worst:
         return [bad for _, bad in numbered[:LIMIT]]
 
 
-def worst_of(records: Iterable[Bad]) -> list[Shown]:
+def worst_of(records: Iterable[Bad]) -> list[Bad]:
     """Return the worst of several `taken` lists, one after the other in the order of the data."""
-    return [bad.shown for bad in sorted(records, key=lambda bad: -bad.loss)[:LIMIT]]
+    return sorted(records, key=lambda bad: -bad.loss)[:LIMIT]
 
 
 def _worst_first(losses: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class DetectionEvaluation:
         self.records: list[Boxes] = []
         self._classes = classes
         self._metric_labels = metric_labels
-        self._album = Album()
+        self.shown = Album()
         self._counts = torch.zeros(3, dtype=torch.int64)
         self._figures: coco.Figures | None = None
 
@@ -51,7 +51,7 @@ class DetectionEvaluation:
         self._move_to(outputs[0]["boxes"] if outputs else None)
         self._counts += torch.tensor(numbers, device=self._counts.device)
         for image, boxes in zip(inputs if inputs is not None else (), seen, strict=False):
-            self._album.offer(image, boxes)
+            self.shown.offer(image, boxes)
 
     def state(self) -> dict[str, Tensor]:
         """Return how many images, true boxes and detections were seen, int64."""
@@ -80,7 +80,7 @@ class DetectionEvaluation:
     def pictures(self) -> dict[str, Image.Image]:
         """Return `precision_recall`, and `samples` if images were seen."""
         drawn = {"precision_recall": pictures.precision_recall(self.figures(), self._classes)}
-        if shown := self._album.pages():
+        if shown := self.shown.samples():
             drawn["samples"] = pictures.samples(shown, self._classes)
         return drawn
 

@@ -31,6 +31,8 @@ class Detection:
     """How many boxes there are depends on the image: torch.export gives no such graph."""
     standalone = Path(standalone.__file__)
     """Builds the detector where heliostat is not."""
+    gives = "objects"
+    each_own_size = True
 
     def __init__(self, classes: Sequence[str]) -> None:
         if not classes:

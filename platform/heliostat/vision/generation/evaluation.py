@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from heliostat.vision.generation.distances import Moments, frechet_distance, ker
 from heliostat.vision.generation.features import Features
 from heliostat.vision.generation.noise import noise, seeds_of
 from heliostat.vision.generation.pixels import to_bytes
+from heliostat.vision.generation.sampling import rows
 from heliostat.vision.mistakes import WrongTargets, WrongValue
 
 KERNEL_SAMPLES = 2000
@@ -47,6 +49,10 @@ class Conditions:
         return targets.long()
 
 
+Make = Callable[[Tensor, Tensor | None], Tensor]
+"""Seeds int64 (n,) and classes int64 (n,), if any → images uint8 (n, C, H, W)."""
+
+
 @dataclass(frozen=True)
 class _Pair:
     """The features of a real and of a generated image, float32 (d,)."""
@@ -72,9 +78,10 @@ class GenerationEvaluation:
     ) -> None:
         self._conditions = conditions
         self._features = features
+        self._names = metric_names(conditions, features)
         self._kernel_samples = kernel_samples
         self._samples: Tensor | None = None
-        self.records: list[_Pair] = []
+        self._pairs: list[_Pair] = []
         width = features.width if features else 0
         self._sums = {
             "seen": torch.zeros((), dtype=torch.int64),
@@ -92,12 +99,25 @@ class GenerationEvaluation:
         Raises WrongValue where the model makes, or the features' classifier takes, other images.
         """
         adversaries: Any = model
-        classes = self._conditions.of(targets)
-        made = adversaries.generator(noise(seeds_of(inputs), adversaries.latent), classes)
-        check_same_size(made, inputs)
-        if self._samples is None:
-            self._samples = self._fixed_samples(adversaries, inputs.device)
-        self.update_outputs(to_bytes(made), targets, inputs)
+
+        def make(seeds: Tensor, classes: Tensor | None) -> Tensor:
+            return to_bytes(adversaries.generator(noise(seeds, adversaries.latent), classes))
+
+        self._update(make, inputs, targets, draw=self._samples is None)
+
+    def update_registered(
+        self, ask: Callable[[Any], Any], inputs: Tensor, targets: Any, first: int
+    ) -> None:
+        """Count a batch of n real images, the `first` of the data or later ones, by a predictor.
+
+        It is asked for the images that training's evaluation makes beside these. Raises as
+        `update` does.
+        """
+
+        def make(seeds: Tensor, classes: Tensor | None) -> Tensor:
+            return torch.as_tensor(ask(rows(seeds, classes)))
+
+        self._update(make, inputs, targets, draw=first == 0)
 
     def update_outputs(self, outputs: Any, targets: Any, inputs: Any = None) -> None:
         """Count images that the registered predictor made, uint8 (n, C, H, W), beside real ones.
@@ -122,24 +142,37 @@ class GenerationEvaluation:
             self._sums[f"{kind}_sum"] += exact.sum(dim=0)
             self._sums[f"{kind}_products"] += exact.T @ exact
         seeds = seeds_of(real_images).tolist()
-        rows = zip(seeds, real.cpu().numpy(), generated.cpu().numpy(), strict=True)
+        found_pairs = zip(seeds, real.cpu().numpy(), generated.cpu().numpy(), strict=True)
         # Copies: a row of a batch would keep the whole batch.
-        self.records += (_Pair(seed, one.copy(), other.copy()) for seed, one, other in rows)
-        if len(self.records) > 2 * self._kernel_samples:
-            self.records = self._kept()
+        self.records += [_Pair(seed, one.copy(), other.copy()) for seed, one, other in found_pairs]
+
+    @property
+    def records(self) -> list[_Pair]:
+        """Pairs of images: all of them, or those with the lowest seeds."""
+        return self._pairs
+
+    @records.setter
+    def records(self, gathered: list[_Pair]) -> None:
+        self._pairs = gathered
+        if len(gathered) > 2 * self._kernel_samples:
+            self._pairs = self._kept()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent between processes: all but the features' program."""
+        return {**self.__dict__, "_features": None}
 
     def state(self) -> dict[str, Tensor]:
         """Return the sums themselves: counts int64, those of features float64."""
-        return self._sums if self._features else {}
+        return self._sums if self._names else {}
 
     def compute(self) -> dict[str, float]:
         """Return the distances, and the share of images in which the classifier finds the class
         that was asked for; nothing without features, NaN for fewer than two images."""
-        if self._features is None:
+        if not self._names:
             return {}
         count = int(self._sums["seen"])
         if count < 2:
-            return dict.fromkeys(metric_names(self._conditions, self._features), float("nan"))
+            return dict.fromkeys(self._names, float("nan"))
         real, generated = (
             Moments.of(self._sums[f"{kind}_sum"], self._sums[f"{kind}_products"], count)
             for kind in ("real", "generated")
@@ -153,7 +186,7 @@ class GenerationEvaluation:
             ),
             "class_accuracy": int(self._sums["hits"]) / count,
         }
-        return {name: values[name] for name in metric_names(self._conditions, self._features)}
+        return {name: values[name] for name in self._names}
 
     def pictures(self) -> dict[str, Image.Image]:
         """Return `samples`: images from the same noise at every call, a row for each class."""
@@ -163,19 +196,23 @@ class GenerationEvaluation:
         return {"samples": pictures.grid(self._samples, names)}
 
     def _kept(self) -> list[_Pair]:
-        return sorted(self.records, key=lambda pair: pair.seed)[: self._kernel_samples]
+        return sorted(self._pairs, key=lambda pair: pair.seed)[: self._kernel_samples]
 
-    def _fixed_samples(self, adversaries: Any, device: torch.device) -> Tensor:
+    def _update(self, make: Make, inputs: Tensor, targets: Any, *, draw: bool) -> None:
+        made = make(seeds_of(inputs), self._conditions.of(targets))
+        check_same_size(made, inputs)
+        if draw:
+            self._samples = self._fixed_samples(make, inputs.device)
+        self.update_outputs(made, targets, inputs)
+
+    def _fixed_samples(self, make: Make, device: torch.device) -> Tensor:
         """Return uint8 (rows, columns, C, H, W); by class, a column's images share their noise."""
         names = self._conditions.classes
-        rows = _ROWS if names is None else min(len(names), _NAMED_ROWS)
-        places = torch.arange(rows * _COLUMNS, device=device)
-        if names is None:
-            made = adversaries.generator(noise(places, adversaries.latent), None)
-        else:
-            shared = noise(places % _COLUMNS, adversaries.latent)
-            made = adversaries.generator(shared, places // _COLUMNS)
-        return to_bytes(made).reshape(rows, _COLUMNS, *made.shape[1:]).cpu()
+        lines = _ROWS if names is None else min(len(names), _NAMED_ROWS)
+        places = torch.arange(lines * _COLUMNS, device=device)
+        by_class = (places % _COLUMNS, places // _COLUMNS)
+        made = make(places, None) if names is None else make(*by_class)
+        return made.reshape(lines, _COLUMNS, *made.shape[1:]).cpu()
 
     def _move_to(self, device: torch.device) -> None:
         """Sums live where the features are: adding then never waits for a GPU."""

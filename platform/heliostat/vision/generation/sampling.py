@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from heliostat.vision.generation.noise import noise
 from heliostat.vision.generation.pixels import to_bytes
+
+
+def rows(seeds: Tensor, classes: Tensor | None) -> Tensor:
+    """Return what the sampler takes for seeds int64 (n,), and classes int64 (n,) if it has any."""
+    columns = [seeds] if classes is None else [seeds, classes.to(seeds.device)]
+    return torch.stack(columns, dim=1)
 
 
 class Sampler(nn.Module):

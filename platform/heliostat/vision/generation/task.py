@@ -18,7 +18,7 @@ from heliostat.vision.generation.evaluation import (
 )
 from heliostat.vision.generation.features import Features
 from heliostat.vision.generation.pixels import to_floats
-from heliostat.vision.generation.sampling import Sampler
+from heliostat.vision.generation.sampling import Sampler, rows
 from heliostat.vision.mistakes import WrongTargets, WrongValue
 from heliostat.vision.task import Turn
 
@@ -41,6 +41,7 @@ class Generation:
 
     pictures_by_epoch = True
     """What the network makes of the same noise is worth a look after each epoch."""
+    gives = "generated"
 
     def __init__(
         self,
@@ -149,6 +150,15 @@ class Generation:
         """Return a fresh evaluation."""
         return GenerationEvaluation(self.conditions, self.features)
 
+    def registered_evaluation(self) -> GenerationEvaluation:
+        """Return a fresh evaluation of the predictor; WrongValue without features."""
+        if self.features is None:
+            raise WrongValue(
+                "generated images are measured by a classifier's features, and the model was"
+                " trained without (task.args.features)"
+            )
+        return self.evaluation()
+
     def predictor(self, model: nn.Module) -> nn.Module:
         """Return the module that makes images, uint8 (n, C, H, W), of rows of seeds (n, 1), or
         by class of seeds and classes (n, 2), int64."""
@@ -158,8 +168,8 @@ class Generation:
 
     def example(self, inputs: Tensor) -> Tensor:
         """Return two rows that the predictor takes."""
-        seeds = torch.arange(2, device=inputs.device)[:, None]
-        return seeds if self.conditions.classes is None else torch.cat([seeds, 0 * seeds], dim=1)
+        seeds = torch.arange(2, device=inputs.device)
+        return rows(seeds, None if self.conditions.classes is None else torch.zeros_like(seeds))
 
 
 _PARTS = ("generator", "discriminator", "latent", "classes")

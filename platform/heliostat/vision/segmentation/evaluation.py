@@ -36,7 +36,7 @@ class SegmentationEvaluation:
     def __init__(self, task: Segmentation) -> None:
         count = len(task.classes)
         self._task = task
-        self._gallery = Gallery(limit=6)
+        self.shown = Gallery(limit=6)
         self._confusion = torch.zeros(count, count, dtype=torch.int64)
         self._loss_sum = torch.zeros((), dtype=torch.float64)
         self._losses = torch.zeros((), dtype=torch.int64)
@@ -101,7 +101,7 @@ class SegmentationEvaluation:
         classes = self._task.classes
         counts = self._confusion.cpu().numpy()
         drawn = {"confusion_matrix": tables.confusion_matrix(counts, classes)}
-        if shown := self._gallery.samples():
+        if shown := self.shown.samples():
             drawn["samples"] = pictures.samples(
                 [pictures.Segmented(s.image[:-2], s.image[-2], s.image[-1]) for s in shown], classes
             )
@@ -126,7 +126,7 @@ class SegmentationEvaluation:
         """Have the gallery keep some images, with the two maps as further channels of them."""
         maps = torch.stack([truth, predicted], dim=1).to(images.device, images.dtype)
         unused = torch.zeros(len(images), device=images.device)
-        self._gallery.offer(torch.cat([images, maps], dim=1), unused, unused, unused)
+        self.shown.offer(torch.cat([images, maps], dim=1), unused, unused, unused)
 
     def _move_to(self, device: torch.device) -> None:
         """Sums live where the model's outputs are: adding then never waits for a GPU."""

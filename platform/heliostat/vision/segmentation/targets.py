@@ -45,7 +45,7 @@ class TargetReader:
         larger, and pixels of nothing but a `crowd` are ignored. `size` is the images' (n, H, W).
 
         Raises WrongTargets for anything else; values that are no class are found on a CPU only,
-        since looking at them would wait for a GPU at every step.
+        since looking at them would wait for a GPU at every step, and would cut a compiled one.
         """
         whole = self._stacked(targets, size[1:])
         if whole.shape != size:
@@ -53,7 +53,7 @@ class TargetReader:
                 f"the masks are {_size(whole.shape)}, {len(whole)} of them;"
                 f" the images are {_size(size)}, {size[0]} of them"
             )
-        if whole.device.type == "cpu":
+        if whole.device.type == "cpu" and not torch.compiler.is_compiling():
             self._check_values(whole)
         return whole.to(device, torch.int64)
 
@@ -94,7 +94,7 @@ class TargetReader:
     def _painted(self, target: Mapping[str, Any]) -> Tensor:
         """Return the objects in one map, int64 (H, W), the largest at the bottom."""
         masks, labels = target["masks"], target["labels"]
-        if labels.device.type == "cpu" and len(labels):
+        if labels.device.type == "cpu" and len(labels) and not torch.compiler.is_compiling():
             self._check_labels(labels)
         values = labels + 1
         crowd = target.get("crowd")

@@ -41,6 +41,10 @@ class Segmentation:
     Raises WrongValue (a ValueError) for classes and arguments with which nothing can be learnt.
     """
 
+    one_size = True
+
+    gives = "mask"
+
     def __init__(
         self,
         classes: Sequence[str],

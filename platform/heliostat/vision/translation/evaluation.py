@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from heliostat.vision.gallery import Gallery
+from heliostat.vision.mistakes import WrongValue
 from heliostat.vision.translation import pictures
 from heliostat.vision.translation.pixels import as_bytes, distance, domains
 
@@ -30,7 +31,8 @@ class TranslationEvaluation:
         self._metrics = metrics
         self._forward = forward
         self._dark = dark
-        self._gallery = Gallery(_SHOWN)
+        self.shown = Gallery(_SHOWN)
+        self._titles: Sequence[str] = ()
         self._sums = {name: torch.zeros((), dtype=torch.float64) for name in _DISTANCES}
         self._sums |= {name: torch.zeros((), dtype=torch.int64) for name in _COUNTS}
 
@@ -49,7 +51,26 @@ class TranslationEvaluation:
         if "dice" in self._metrics:
             translated, truth = (fake_b, b) if self._forward else (fake_a, a)
             self._score(as_bytes(translated), as_bytes(truth))
-        self._show((a, fake_b, back_a, b, fake_a, back_b))
+        columns = (a, fake_b, back_a, b, fake_a, back_b)
+        self._show([as_bytes(column) for column in columns], pictures.there_and_back(self._classes))
+
+    def update_registered(
+        self, ask: Callable[[Any], Any], inputs: Tensor, targets: Any, first: int
+    ) -> None:
+        """Count n true pairs, uint8 (n, 2, C, H, W), by a predictor, which translates one way.
+
+        `l1` and `dice` alone follow. Raises WrongValue where images change their size or channels.
+        """
+        a, b = inputs.unbind(1)
+        source, truth = (a, b) if self._forward else (b, a)
+        translated = torch.as_tensor(ask(source.contiguous()))
+        if translated.shape != truth.shape:
+            made, needed = ("×".join(map(str, x.shape[1:])) for x in (translated, truth))
+            raise WrongValue(f"the model makes images of {made}, and the data's are {needed}")
+        self._move_to(translated.device)
+        self._sums["seen"] += len(inputs)
+        self._score(translated, truth)
+        self._show((source, translated, truth), pictures.one_way(self._classes, self._forward))
 
     def state(self) -> dict[str, Tensor]:
         """Return the sums themselves; `seen` is the number of samples."""
@@ -63,11 +84,12 @@ class TranslationEvaluation:
         return {name: values[name] for name in self._metrics if name in values}
 
     def pictures(self) -> dict[str, Image.Image]:
-        """Return `samples` if any were seen: images of both, translated and brought back."""
-        shown = self._gallery.samples()
+        """Return `samples` if any were seen: images of both, translated and brought back; of a
+        predictor, images, their translations and the truth."""
+        shown = self.shown.samples()
         if not shown:
             return {}
-        return {"samples": pictures.cycles([each.image for each in shown], self._classes)}
+        return {"samples": pictures.columns([each.image for each in shown], self._titles)}
 
     def _add(self, name: str, distances: Tensor) -> None:
         """Add distances rounded to multiples of 2^-32: their sums are exact up to 2^21."""
@@ -79,12 +101,13 @@ class TranslationEvaluation:
         self._sums["overlap"] += (found & wanted).sum()
         self._sums["foreground"] += found.sum() + wanted.sum()
 
-    def _show(self, columns: Sequence[Tensor]) -> None:
-        """Offer each sample's images as one, side by side."""
-        rows = torch.cat([as_bytes(column) for column in columns], dim=3)
+    def _show(self, columns: Sequence[Tensor], titles: Sequence[str]) -> None:
+        """Offer each sample's images, uint8, as one, side by side."""
+        self._titles = titles
+        rows = torch.cat(list(columns), dim=3)
         if rows.shape[1] in (1, 3):
             nothing = torch.zeros(len(rows), device=rows.device)
-            self._gallery.offer(rows, nothing, nothing, nothing)
+            self.shown.offer(rows, nothing, nothing, nothing)
 
     def _move_to(self, device: torch.device) -> None:
         """Sums live where the model's outputs are: adding then never waits for a GPU."""

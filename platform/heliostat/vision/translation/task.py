@@ -34,6 +34,7 @@ class Translation:
 
     reads = "domains"
     """What the data is made into: samples of an image of either domain."""
+    gives = "image"
 
     def __init__(
         self,
@@ -50,13 +51,14 @@ class Translation:
         self.classes = tuple(str(name) for name in classes)
         self.direction = direction
         self.foreground = foreground
-        self.metrics: tuple[str, ...] = ("cycle", "identity", *(("l1", "dice") * paired))
+        self.metrics: tuple[str, ...] = ("cycle", "identity", *(_OF_PAIRS if paired else ()))
         self.turns = (
             Turn("generators", self.loss, _generators),
             Turn("discriminators", self._discriminators_loss, _discriminators),
         )
         self._cycle = cycle
         self._identity = identity
+        self._paired = paired
         # What the generators' turn made, for that of the discriminators, which follows it.
         self._fakes: deque[tuple[Tensor, Tensor]] = deque()
 
@@ -92,9 +94,17 @@ class Translation:
 
     def evaluation(self) -> TranslationEvaluation:
         """Return a fresh evaluation."""
-        return TranslationEvaluation(
-            self.classes, self.metrics, forward=self._forward, dark=self.foreground == "dark"
-        )
+        return self._evaluation(self.metrics)
+
+    def registered_evaluation(self) -> TranslationEvaluation:
+        """Return a fresh evaluation of the predictor: `l1` and `dice`; WrongValue without pairs."""
+        if not self._paired:
+            raise WrongValue(
+                "the registered model translates one way, so nothing comes back for cycle and"
+                " identity; l1 and dice need true pairs, and the model was trained without"
+                " (task.args.paired)"
+            )
+        return self._evaluation(_OF_PAIRS)
 
     def predictor(self, model: nn.Module) -> nn.Module:
         """Return the module that translates uint8 (n, C, H, W) of one domain into the other's."""
@@ -108,6 +118,11 @@ class Translation:
     @property
     def _forward(self) -> bool:
         return self.direction == "a_to_b"
+
+    def _evaluation(self, metrics: tuple[str, ...]) -> TranslationEvaluation:
+        return TranslationEvaluation(
+            self.classes, metrics, forward=self._forward, dark=self.foreground == "dark"
+        )
 
     def _made(
         self, generator: nn.Module, source: Tensor, own: Tensor
@@ -128,6 +143,9 @@ class Translation:
             "discriminator_a": _told_apart(parts.discriminate_a, a, parts.pool_a(fake_a)),
             "discriminator_b": _told_apart(parts.discriminate_b, b, parts.pool_b(fake_b)),
         }
+
+
+_OF_PAIRS = ("l1", "dice")
 
 
 class _Translator(nn.Module):
