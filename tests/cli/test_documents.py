@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ import pytest
 from heliostat.runtime.outcome import Failure, Outcome
 from heliostat.runtime.submit import JobRow, Submission
 from heliostat.runtime.sync import Synced
+from heliostat.spec import parse
 from heliostat.spec.problems import InputError, Problem
-from heliostat.tracking.listing import RunRow
+from heliostat.tracking.listing import RunRow, TrialRow
 from heliostat.tracking.models import ModelRow
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,6 +44,39 @@ def finished(document, *, local, cluster, show) -> Outcome:
 
 def failed(document, *, local, cluster, show) -> Outcome:
     return Outcome("digits-1", None, "FAILED", error=Failure("user_code", "ValueError: no"))
+
+
+def searched(document, *, local, cluster, show) -> Outcome:
+    best = {"trial": 7, "values": {"optimizer.lr": 0.1}, "value": 0.98}
+    metrics = {"test/accuracy": 0.97}
+    return Outcome(
+        "search-1", "0af3", "FINISHED", metrics, "models:/digits/3", None, 72.4, None, best
+    )
+
+
+TRAIN = {
+    "kind": "train",
+    "name": "digits",
+    "model": {"name": "cnn_small"},
+    "data": {"train": "sklearn:digits", "val": "sklearn:digits"},
+    "batch_size": 64,
+    "epochs": 9,
+    "optimizer": {"name": "sgd", "lr": 0.1},
+}
+TUNE = {
+    "kind": "tune",
+    "name": "digits-search",
+    "train": TRAIN,
+    "search": {"optimizer.lr": {"loguniform": [1e-4, 1.0]}},
+    "scheduler": "asha",
+    "trials": 9,
+    "budget": {"minutes": 30.0},
+}
+
+
+def spec_of(values: dict[str, Any]) -> Any:
+    """Return a `load` that finds `values` in every file."""
+    return lambda path, overrides: SimpleNamespace(path=path, spec=parse(values))
 
 
 def resumed(job, overrides, *, show) -> Outcome:
@@ -73,6 +108,12 @@ def served(*, host: str, port: int, opened) -> None:
 COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "run": (["run", "a.yaml"], {"run": finished}),
     "run_failed": (["run", "a.yaml"], {"run": failed}),
+    "run_search": (["run", "a.yaml"], {"run": searched}),
+    "run_dry_run": (["run", "a.yaml", "--dry-run"], {"load": spec_of(TRAIN)}),
+    "run_dry_run_search": (
+        ["run", "a.yaml", "--dry-run"],
+        {"load": spec_of(TUNE), "trials_at_once": lambda spec: 2},
+    ),
     "resume": (["resume", "digits-1"], {"resume": resumed}),
     "check": (["check", "a.yaml", "b.yaml"], {"check": faulty}),
     "sync": (["sync"], {"sync": lambda job: (Synced("digits-1", "0af3", 12, "FINISHED"),)}),
@@ -109,6 +150,24 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
                     objective="val/accuracy",
                     value=0.97,
                     model="models:/digits/3",
+                )
+            ]
+        },
+    ),
+    "runs_search": (
+        ["runs", "--search", "search-1"],
+        {
+            "trials": lambda job: [
+                TrialRow(
+                    number=7,
+                    status="FINISHED",
+                    value=0.98,
+                    objectives=(0.98,),
+                    epoch=9,
+                    seconds=61.0,
+                    values={"optimizer.lr": 0.1},
+                    reason=None,
+                    run_id="0af3",
                 )
             ]
         },

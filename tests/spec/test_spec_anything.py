@@ -25,8 +25,25 @@ def sound(kind: str) -> dict[str, Any]:
     if kind != "tune":
         sets = ["model.args.depth=1"] if kind == "train" else []
         return dump(load(DIGITS / f"{kind}.yaml", sets).spec)
-    search = {"optimizer.lr": {"uniform": [0.1, 1], "when": {"epochs": 1}}}
-    return {"kind": "tune", "name": "t", "train": sound("train"), "search": search, "budget": {}}
+    return {
+        "kind": "tune",
+        "name": "t",
+        "register": {"name": "t"},
+        "train": sound("train"),
+        "search": {
+            "optimizer.name": {"choice": ["sgd", "adamw"]},
+            "optimizer.momentum": {"uniform": [0.1, 0.9], "when": {"optimizer.name": "sgd"}},
+        },
+        "objectives": [{"metric": "val/loss", "goal": "minimize"}],
+        "algorithm": "tpe",
+        "scheduler": {"name": "asha", "min_epochs": 1, "eta": 2},
+        "budget": {"minutes": 1.5, "epochs": 9},
+        "trials": 3,
+        "concurrent": 2,
+        "target": 0.1,
+        "points_to_evaluate": [{"optimizer.name": "sgd", "optimizer.momentum": 0.5}],
+        "seed": 1,
+    }
 
 
 def keys(values: Any) -> Iterator[tuple[Any, ...]]:

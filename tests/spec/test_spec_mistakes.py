@@ -26,7 +26,7 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_their_order(mistakes: Mi
         "channels, decoder, image_size, loader_processes, on_error, test, train, val",
         "train.yaml:8: batch_size: 63 is not divisible by 2 workers; 62 or 64",
         "train.yaml:9: optimizer.name: unknown optimizer 'sdg'; did you mean sgd? "
-        "one of adam, adamw, sgd",
+        "one of adam, adamw, lion, muon, sgd",
         "train.yaml:11: epochs: -1 is out of range; 1 or more",
         "train.yaml:12: log_evry: unknown key; did you mean log_every?",
         "train.yaml:13: objective.metric: 'test/accuracy': selection looks at val only; "
@@ -45,8 +45,11 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_their_order(mistakes: Mi
         ("data.augment=[horizontal_flp]", "unknown augmentation 'horizontal_flp'; did you mean"),
         ("precision=fp23", "precision: unknown precision 'fp23'; did you mean fp32? one of bf16"),
         ("kind=trian", "kind: unknown kind 'trian'; did you mean train? one of evaluate, predict"),
-        ("optimizer={lr: 1}", "optimizer.name: missing; one of adam, adamw, sgd"),
-        ("optimizer.name=3", "optimizer.name: unknown optimizer '3'; one of adam, adamw, sgd"),
+        ("optimizer={lr: 1}", "optimizer.name: missing; one of adam, adamw, lion, muon, sgd"),
+        (
+            "optimizer.name=3",
+            "optimizer.name: unknown optimizer '3'; one of adam, adamw, lion, muon, sgd",
+        ),
         # types
         ("batch_size='64'", "batch_size: must be a whole number, not '64'; without quotes"),
         ("batch_size=64.0", "batch_size: must be a whole number, not 64.0; write 64"),
@@ -69,6 +72,13 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_their_order(mistakes: Mi
         ("optimizer.lr=0", "optimizer.lr: 0 is out of range; more than 0"),
         ("optimizer.lr=.inf", "optimizer.lr: must be a finite number, not inf"),
         ("optimizer.momentum=1", "optimizer.momentum: 1 is out of range; less than 1"),
+        ("optimizer={name: muon, lr: 1, momentum: 1}", "optimizer.momentum: 1 is out of range; le"),
+        ("optimizer={name: muon, lr: 1, betas: [0, 1]}", "optimizer.betas[1]: 1 is out of range"),
+        ("optimizer={name: muon, lr: 1, adamw: fc}", "optimizer.adamw: must be a list, not 'fc'"),
+        ("optimizer={name: lion, lr: 0}", "optimizer.lr: 0 is out of range; more than 0"),
+        ("optimizer={name: lion, lr: 1, betas: [1, 0]}", "optimizer.betas[0]: 1 is out of range"),
+        ("optimizer={name: lion, lr: 1, weight_decay: -1}", "optimizer.weight_decay: -1 is out of"),
+        ("optimizer={name: lion, lr: 1, eps: 1}", "optimizer.eps: unknown key; one of betas, lr"),
         ("schedule={name: one_cycle, warmup: 1.5}", "schedule.warmup: 1.5 is out of range"),
         ("schedule={name: step, every: 2}", "schedule.gamma: missing; such as gamma: 0.1"),
         ("seed=-1", "seed: -1 is out of range; 0 or more"),

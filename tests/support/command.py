@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +60,9 @@ class Helio:
 
     def start(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Any:
         """Start a command and return its process."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # So it is for what a shell started in the background, and children inherit it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return subprocess.Popen(
             self.command(*args),
             env={**self.env, **(env or {})},

@@ -129,6 +129,13 @@ def test_an_optimizers_state_comes_back_whole_with_its_integer_keys(tmp_path: Pa
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+def test_tuples_come_back_as_tuples_and_lists_as_lists(tmp_path: Path) -> None:
+    state = {"betas": (0.9, 0.99), "coefficients": [(1.0, 2.0)], "of tensors": (torch.ones(1),)}
+    back = round_trip(state, tmp_path)
+    assert back["coefficients"] == [(1.0, 2.0)]
+    assert (back["betas"], type(back["of tensors"])) == ((0.9, 0.99), tuple)
+
+
 def test_tied_weights_and_views_are_saved_each_with_its_own_values(tmp_path: Path) -> None:
     tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     tied[1].weight = tied[0].weight

@@ -14,8 +14,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from heliostat.cli.search_view import search_view
+from heliostat.cli.trials import state
 from heliostat.cli.wording import details, duration, position
-from heliostat.runtime.events import Event, Note, Phase, Progress
+from heliostat.runtime.events import Event, Note, Phase, Progress, SearchProgress
 
 
 @contextmanager
@@ -35,7 +37,8 @@ class LiveView:
     """The state of the display, and how it looks.
 
     A phase that is over scrolls by with its time, unless it had progress: those take turns
-    (training, evaluating, training…), and only the newest progress stays at the end.
+    (training, evaluating, training…), and only the newest progress stays at the end. A search
+    leaves a line with its best trial.
     """
 
     def __init__(self, console: Console) -> None:
@@ -44,7 +47,7 @@ class LiveView:
         self._spinner = Spinner("dots")
         self._phase: str | None = None
         self._since = console.get_time()
-        self._progress: Progress | None = None
+        self._progress: Progress | SearchProgress | None = None
         self._newest: Progress | None = None
         self._lock = Lock()
 
@@ -63,6 +66,8 @@ class LiveView:
         if phase is None:
             return Text()
         self._spinner.update(text=Text(f"{phase}  {duration(self._console.get_time() - since)}"))
+        if isinstance(progress, SearchProgress):
+            return Group(self._spinner, search_view(progress, self._console.size.height))
         return Group(self._spinner, _progress(progress)) if progress else self._spinner
 
     def close(self) -> None:
@@ -86,9 +91,13 @@ class LiveView:
                 return [Text(text)]
             case Progress():
                 self._progress = self._newest = event
+            case SearchProgress():
+                self._progress = event
         return []
 
     def _finished(self) -> list[Text]:
+        if isinstance(self._progress, SearchProgress):
+            return [Text(state(self._progress))]
         if self._phase is None or self._progress is not None:
             return []
         took = duration(self._console.get_time() - self._since)

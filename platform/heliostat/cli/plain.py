@@ -6,8 +6,9 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TextIO
 
+from heliostat.cli.trials import state
 from heliostat.cli.wording import details, duration, position
-from heliostat.runtime.events import Event, Note, Phase, Progress
+from heliostat.runtime.events import Event, Note, Phase, Progress, SearchProgress
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -16,7 +17,8 @@ class PlainDisplay:
     """Writes one line at a change of phase, one every 5 s of progress, and every note.
 
     Phases with progress take turns (training, evaluating, training…): such a phase has a line of
-    its own the first time only, and its progress lines name it.
+    its own the first time only, and its progress lines name it. Of a search, what is progress is a
+    trial's end or a new best.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
@@ -28,6 +30,7 @@ class PlainDisplay:
         self._phase = ""
         self._moving: set[str] = set()
         self._pending: str | None = None
+        self._reached: object = None
         self._lock = Lock()
 
     def show(self, event: Event) -> None:
@@ -39,7 +42,9 @@ class PlainDisplay:
                 case Note(text):
                     self._write(text)
                 case Progress():
-                    self._advance(event)
+                    self._advance(", ".join([position(event), *details(event)]))
+                case SearchProgress():
+                    self._search(event)
 
     def close(self) -> None:
         """Write the newest progress, if it still waits for its time."""
@@ -53,9 +58,16 @@ class PlainDisplay:
             self._write(phase)
         self._phase = phase
 
-    def _advance(self, progress: Progress) -> None:
+    def _search(self, progress: SearchProgress) -> None:
+        best = progress.best and (progress.best.number, progress.best.value)
+        reached = (progress.ended, best)
+        # What waits for its time to be written is told as it is by then.
+        if reached != self._reached or self._pending is not None:
+            self._reached = reached
+            self._advance(state(progress))
+
+    def _advance(self, figures: str) -> None:
         self._moving.add(self._phase)
-        figures = ", ".join([position(progress), *details(progress)])
         self._pending = f"{self._phase}: {figures}" if self._phase else figures
         now = self._clock()
         if self._written_at is None or now - self._written_at >= SECONDS_BETWEEN_LINES:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from heliostat.cli.trials import best_first
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from heliostat.runtime.events import Event
     from heliostat.runtime.outcome import Outcome
     from heliostat.runtime.submit import Submission
-    from heliostat.spec import Document
+    from heliostat.search.plan import Plan as SearchPlan
+    from heliostat.spec import Document, TuneSpec
     from heliostat.spec.problems import Problem
 
 
@@ -44,6 +47,13 @@ class Resume(Protocol):
         self, job: str, overrides: Sequence[str], *, show: Callable[[Event], None]
     ) -> Outcome:
         """Return how the job ended."""
+
+
+class ResumeNewest(Protocol):
+    """Goes on with the newest search of a spec's name."""
+
+    def __call__(self, document: Document, *, show: Callable[[Event], None]) -> Outcome:
+        """Return how the search ended; an InputError where there is none."""
 
 
 class Check(Protocol):
@@ -107,6 +117,24 @@ def _resume(job: str, overrides: Sequence[str], *, show: Callable[[Event], None]
     from heliostat.runtime.resume import resume
 
     return resume(job, overrides, show=show)
+
+
+def _resume_newest(document: Document, *, show: Callable[[Event], None]) -> Outcome:
+    from heliostat.runtime.resume import resume_newest
+
+    return resume_newest(document, show=show)
+
+
+def _search_plan(spec: TuneSpec) -> SearchPlan:
+    from heliostat.search.plan import plan
+
+    return plan(spec)
+
+
+def _trials_at_once(spec: TuneSpec) -> int:
+    from heliostat.runtime.capacity import trials_at_once
+
+    return trials_at_once(spec)
 
 
 def _check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
@@ -185,6 +213,32 @@ def _runs(experiment: str | None) -> Sequence[DataclassInstance]:
         return list_runs(uri, experiment=experiment)
 
 
+def _trials(job: str) -> Sequence[DataclassInstance]:
+    with _tracking() as uri:
+        from heliostat.tracking.server import is_unused
+
+        if is_unused(uri):
+            return ()
+        from heliostat.runtime.settling import settle_dead
+        from heliostat.tracking.listing import trials_of
+
+        settle_dead(uri)  # as of runs
+        trials, goal = trials_of(uri, job), _goal(job)
+        return trials if goal is None else best_first(trials, goal)
+
+
+def _goal(job: str) -> str | None:
+    """Return the goal of a search of this HELIO_HOME; None: it is of another one."""
+    from heliostat.runtime.job import Job
+    from heliostat.spec import TuneSpec
+
+    searched = Job.named(job)
+    if not (searched.folder / "resolved.json").exists():
+        return None
+    spec = searched.spec
+    return spec.goals[0].goal if isinstance(spec, TuneSpec) else None
+
+
 def _models() -> Sequence[DataclassInstance]:
     with _tracking() as uri:
         from heliostat.tracking.server import is_unused
@@ -230,6 +284,9 @@ class Services:
     load: Callable[[Path, Sequence[str]], Document] = _load
     run: Run = _run
     resume: Resume = _resume
+    resume_newest: ResumeNewest = _resume_newest
+    search_plan: Callable[[TuneSpec], SearchPlan] = _search_plan
+    trials_at_once: Callable[[TuneSpec], int] = _trials_at_once
     check: Check = _check
     sync: Callable[[str | None], Sequence[DataclassInstance]] = _sync
     plan: Plan = _plan
@@ -240,5 +297,7 @@ class Services:
     import_data: ImportData = _import_data
     ui: Ui = _ui
     runs: Callable[[str | None], Sequence[DataclassInstance]] = _runs
+    trials: Callable[[str], Sequence[DataclassInstance]] = _trials
+    """A search's trials, the best first."""
     models: Callable[[], Sequence[DataclassInstance]] = _models
     promote: Callable[[str, int, str], int | None] = _promote

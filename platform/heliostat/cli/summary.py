@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from heliostat.cli.wording import duration, number
 from heliostat.runtime.outcome import Failure, Outcome, Status
 
@@ -19,7 +22,8 @@ def summary(outcome: Outcome) -> list[str]:
     """Return the lines that close a job: how it ended, its figures, where the rest is."""
     if not outcome.job:
         return ["interrupted before the job began"]
-    facts = _metrics(outcome.metrics)
+    facts = _best(outcome.best) if outcome.best else []
+    facts += _metrics(outcome.metrics)
     facts += [
         (name, value)
         for name, value in (
@@ -33,6 +37,7 @@ def summary(outcome: Outcome) -> list[str]:
     return [
         f"{outcome.job}: {_ENDED[outcome.status]} {duration(outcome.seconds)}",
         *(f"  {name:<{width}}  {value}" for name, value in facts),
+        *([f"All trials: helio runs --search {outcome.job}"] if outcome.best else []),
         _next_step(outcome),
     ]
 
@@ -40,6 +45,12 @@ def summary(outcome: Outcome) -> list[str]:
 def complaint(failure: Failure) -> str:
     """Return why the job failed, with the user's own traceback where there is one."""
     return f"{failure.verdict.replace('_', ' ')}: {failure.message.rstrip()}"
+
+
+def _best(best: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a search's best trial and its values, exact: whoever trains with them copies them."""
+    values = [(key, json.dumps(value)) for key, value in best["values"].items()]
+    return [("best trial", f"{best['trial']}, {number(best['value'])}"), *values]
 
 
 def _metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:

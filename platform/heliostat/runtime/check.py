@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from heliostat.runtime.capacity import trials_at_once
 from heliostat.runtime.home import home
 from heliostat.runtime.preparing import check_surroundings
 from heliostat.runtime.registered_model import with_local_models, without_weights
 from heliostat.runtime.worker import make_importable
+from heliostat.search.suggesting import make_suggester
 from heliostat.spec import (
     Document,
     EntrypointSpec,
@@ -23,7 +27,11 @@ from heliostat.spec import (
     TuneSpec,
     together,
 )
+from heliostat.spec.overrides import key_of
 from heliostat.tracking.server import artifact_root, tracking_uri
+
+if TYPE_CHECKING:
+    from heliostat.vision.task import Task
 
 
 def check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
@@ -34,10 +42,10 @@ def check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
     """
     make_importable(str(document.folder))
     spec = document.spec
+    about, within = (spec.train, ("train",)) if isinstance(spec, TuneSpec) else (spec, ())
     try:
         with together() as step:
-            with step():
-                about = spec.train if isinstance(spec, TuneSpec) else spec
+            with step(*within):
                 check_surroundings(about, document.folder, local=True)
             with step():
                 _check_kind(spec, deep)
@@ -50,7 +58,7 @@ def check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
 
         problem = InputError.of(f"it fails when it is tried:\n{user_traceback(error).rstrip()}")
         raise document.locate(problem) from error
-    warnings = _resources(getattr(spec, "resources", None))
+    warnings = _room(spec) if isinstance(spec, TuneSpec) else _resources(spec.resources)
     return document.locate(InputError(warnings)).problems if warnings else ()
 
 
@@ -66,9 +74,11 @@ def _check_kind(spec: Spec, deep: bool) -> None:
         from heliostat.runtime.batch_job import open_batch
 
         open_batch(spec)
+    else:
+        _check_search(spec, deep)
 
 
-def _check_training(spec: TrainSpec, deep: bool) -> None:
+def _check_training(spec: TrainSpec, deep: bool) -> Task:
     from heliostat.training.setup import set_up
     from heliostat.training.trial import try_one_batch
 
@@ -81,6 +91,38 @@ def _check_training(spec: TrainSpec, deep: bool) -> None:
     if deep:
         with tempfile.TemporaryDirectory(prefix="helio-check-") as folder:
             try_one_batch(ready, setup, Path(folder))
+    return setup.task
+
+
+def _check_search(spec: TuneSpec, deep: bool) -> None:
+    """Build what the train spec names: as it stands, and with what the first trial tries."""
+    train, task = spec.train, None
+    with together() as step, step("train"):
+        if isinstance(train, TrainSpec):
+            task = _check_training(train, deep)
+        else:
+            _check_kind(train, deep)
+    if task is not None:
+        from heliostat.training.setup import check_goals
+
+        check_goals(spec.objectives, task)
+    values = make_suggester(spec).suggest(0)
+    try:
+        _check_kind(spec.trial_spec(values), deep)
+    except InputError as error:
+        raise InputError(_of_trial(problem, values) for problem in error.problems) from error
+
+
+def _of_trial(problem: Problem, values: dict[str, Any]) -> Problem:
+    """Return a trial's problem at the searched key that it is about, else at train's."""
+    for name, value in values.items():
+        key = key_of(name)
+        shared = min(len(key), len(problem.key))
+        if shared and key[:shared] == problem.key[:shared]:
+            message = f"the first trial tries {value!r}: {problem.message}"
+            return replace(problem, message=message, key=("search", name))
+    message = f"with the first trial's values: {problem.message}"
+    return replace(problem, message=message, key=("train", *problem.key))
 
 
 def _write_to_tracking() -> None:
@@ -89,10 +131,17 @@ def _write_to_tracking() -> None:
     try_writing(tracking_uri(home()), artifact_root(home()))
 
 
-def _resources(resources: Resources | None) -> list[Problem]:
+def _room(spec: TuneSpec) -> list[Problem]:
+    """Warn where no trial has room on this machine, or fewer than `concurrent`."""
+    try:
+        trials_at_once(spec, {"CPU": os.cpu_count() or 1, "GPU": _gpus()})
+    except InputError as error:
+        return list(error.problems)
+    return []
+
+
+def _resources(resources: Resources) -> list[Problem]:
     """Warn of more than this machine has: the spec may be meant for another cluster."""
-    if resources is None:
-        return []
     cpus = resources.min_workers * resources.cpus_per_worker
     have = os.cpu_count() or 1
     problems = []

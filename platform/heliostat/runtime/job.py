@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import secrets
@@ -10,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -90,8 +91,14 @@ class Job:
 
     @property
     def ended(self) -> dict[str, Any] | None:
-        """How the job ended (`status`, `error`, `metrics`), or None while it has not."""
+        """How the job ended (`status`, `error`, `metrics`), or None while it has not.
+
+        What was said of a driver before the one that has it now is not its end.
+        """
         value: dict[str, Any] | None = read_json(self.folder / "ended.json")
+        claimed = self.claimed_by
+        if value is not None and claimed and value.get("driver") not in (None, claimed):
+            return None
         return value
 
     @property
@@ -99,13 +106,32 @@ class Job:
         """What MLflow made of it: `run_id`, `model`, `complete`; empty before it is there."""
         return dict(read_json(self.folder / "recorded.json") or {})
 
-    def end(self, **facts: Any) -> None:
-        """Write how the job ended."""
+    def end(self, *, driver: int | None = None, **facts: Any) -> None:
+        """Write how the job ended under `driver`: by default the one that has it now."""
+        facts["driver"] = self.claimed_by if driver is None else driver
         write_json(self.folder / "ended.json", facts)
 
     def claim(self) -> None:
-        """Say that this process drives the job."""
+        """Say that this process drives the job, which has not ended.
+
+        Raises InputError where another process of this machine does.
+        """
+        if self.folder not in _CLAIMED:
+            lock = (self.folder / "driver.lock").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                raise InputError.of(f"job {self.id} is running", valid="wait for its end") from None
+            _CLAIMED[self.folder] = lock
         write_json(self.folder / "driver.json", {"host": platform.node(), "pid": os.getpid()})
+        (self.folder / "ended.json").unlink(missing_ok=True)
+
+    @property
+    def claimed_by(self) -> int | None:
+        """The process that drives the job, or drove it last."""
+        driver = read_json(self.folder / "driver.json")
+        return None if driver is None else int(driver["pid"])
 
     @property
     def driven(self) -> bool:
@@ -123,6 +149,10 @@ class Job:
     def discard(self) -> None:
         """Remove a job that was never begun."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_CLAIMED: dict[Path, IO[str]] = {}
+"""The locks of the jobs that this process drives or drove; they go with the process."""
 
 
 def new_id(name: str) -> str:

@@ -29,10 +29,13 @@ class Outcome:
     output: str | None = None
     seconds: float = 0.0
     error: Failure | None = None
+    best: dict[str, Any] | None = None
+    """A search's best trial: `{"trial": 7, "values": {"optimizer.lr": 0.1}, "value": 0.98}`."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the document of `helio run --json`; `error` is there only when there is one."""
+        """Return the document of `helio run --json`; `error` and `best` only where there is one."""
         document = asdict(self)
-        if self.error is None:
-            del document["error"]
+        for name in ("error", "best"):
+            if document[name] is None:
+                del document[name]
         return document

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from heliostat import spec as specs
 from heliostat.runtime.job import Job
 from heliostat.runtime.rendezvous import TorchRendezvous
 from heliostat.runtime.worker import train_worker
-from heliostat.spec import EntrypointSpec, TrainSpec
+from heliostat.spec import EntrypointSpec, Resources, TrainSpec
 
 _ABORT_SECONDS = 10.0
 
@@ -21,10 +22,27 @@ def run_attempt(
 ) -> Exception | None:
     """Run one attempt to its end; return what Ray Train raised, or None when it finished.
 
-    `watch` is called several times a second from this thread while training runs in another
-    (Ray Train takes over Ctrl-C in the main thread only, and here it is ours).
+    `watch` is called several times a second from this thread.
     """
-    trainer = _trainer(job, spec, attempt)
+    config = {
+        "work": "train",
+        "folder": str(job.folder),
+        "attempt": attempt,
+        "spec": specs.dump(spec),
+        "code": str(job.code),
+    }
+    return run_group(config, spec.resources, name=f"{job.id}-{attempt}", watch=watch)
+
+
+def run_group(
+    config: dict[str, Any], resources: Resources, *, name: str, watch: Callable[[], None]
+) -> Exception | None:
+    """Run `work_as` with `config` on a group of workers; return what Ray Train raised, or None.
+
+    `name` is the group's own, never used before. Ray Train runs in a thread of its own: it takes
+    over Ctrl-C in the main thread only, and there it is ours.
+    """
+    trainer = _trainer(config, resources, name)
     result: list[Exception] = []
 
     def fit() -> None:
@@ -46,24 +64,18 @@ def run_attempt(
     return result[0] if result else None
 
 
-def _trainer(job: Job, spec: TrainSpec | EntrypointSpec, attempt: int) -> Any:
+def _trainer(config: dict[str, Any], resources: Resources, name: str) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
 
     from heliostat.runtime.lean_trainer import EmbeddedTrainer, LeanTrainer
 
     trainer = LeanTrainer if os.environ.get("RAY_ADDRESS") else EmbeddedTrainer
-    resources = spec.resources
     per_worker = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
         per_worker["GPU"] = resources.gpus_per_worker
     return trainer(
         train_worker,
-        train_loop_config={
-            "folder": str(job.folder),
-            "attempt": attempt,
-            "spec": specs.dump(spec),
-            "code": str(job.code),
-        },
+        train_loop_config=config,
         backend_config=TorchRendezvous(),
         scaling_config=ScalingConfig(
             num_workers=resources.workers,  # type: ignore[arg-type]  # (min, max): elastic
@@ -73,8 +85,8 @@ def _trainer(job: Job, spec: TrainSpec | EntrypointSpec, attempt: int) -> Any:
         # A name used before would silently resume that run; retries are ours, so that what is
         # deterministic (the user's exception, a diverged loss) isn't tried again.
         run_config=RunConfig(
-            name=f"{job.id}-{attempt}",
-            storage_path=str(job.folder / "ray"),
+            name=name,
+            storage_path=str(Path(config["folder"]) / "ray"),
             failure_config=FailureConfig(max_failures=0),
         ),
     )

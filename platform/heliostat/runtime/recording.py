@@ -51,7 +51,10 @@ class Recording:
         `complete` is missing where MLflow could not be reached in time; the journal keeps the
         rest for `helio sync`.
         """
-        self.begin()
-        assert self._process is not None
-        self._process.wait()
+        for _ in range(2):  # one that was killed is followed by another, which sends the rest
+            self.begin()
+            assert self._process is not None
+            if self._process.wait() == 0:
+                break
+            self._process = None
         return self._job.recorded

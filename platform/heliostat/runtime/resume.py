@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from heliostat import spec as specs
 from heliostat.runtime.events import Event, Note
-from heliostat.runtime.job import Job
+from heliostat.runtime.job import Job, all_jobs
 from heliostat.runtime.outcome import Outcome
-from heliostat.spec import EntrypointSpec, InputError, TrainSpec
+from heliostat.spec import Document, EntrypointSpec, InputError, TrainSpec, TuneSpec
 
 LIMITS = ("epochs", "max_steps", "retries", "resources", "checkpoint", "register", "env")
 """What may be changed: how far and on what, and not what is trained."""
@@ -23,6 +23,8 @@ def resume(job_id: str, overrides: Sequence[str], *, show: Callable[[Event], Non
     job = Job.open(job_id)
     if job.driven:
         raise InputError.of(f"job {job_id} is running", valid="wait for its end, or stop it")
+    if job.facts["kind"] == "tune":
+        return _resume_search(job, _search_spec(job, overrides), bool(overrides), show)
     spec = _spec(job, overrides)
     ended = job.ended
     if ended is not None and ended["status"] == "FINISHED" and not overrides:
@@ -37,6 +39,50 @@ def resume(job_id: str, overrides: Sequence[str], *, show: Callable[[Event], Non
     job.reopen(spec)
     show(Note(f"resuming {job_id}"))
     return train(job, ready, local=local, show=show)
+
+
+def resume_newest(document: Document, *, show: Callable[[Event], None]) -> Outcome:
+    """Go on with the newest search of the document's name, to the limits of the document.
+
+    Raises InputError, with its place in the file, where there is none or it is another search.
+    """
+    spec = document.spec
+    assert isinstance(spec, TuneSpec)
+    known = [job for job in all_jobs() if job.facts["kind"] == "tune"]
+    same = [job for job in known if job.facts["name"] == spec.name]
+    if not same:
+        raise document.locate(
+            InputError.of(
+                f"there is no search {spec.name} to go on with",
+                key=("name",),
+                valid="the same command without --resume",
+            )
+        )
+    try:
+        return _resume_search(same[-1], spec, True, show)
+    except InputError as error:
+        raise document.locate(error) from error
+
+
+def _resume_search(
+    job: Job, spec: TuneSpec, may_be_raised: bool, show: Callable[[Event], None]
+) -> Outcome:
+    if job.driven:
+        raise InputError.of(f"job {job.id} is running", valid="wait for its end, or stop it")
+    ended = job.ended
+    if ended is not None and ended["status"] == "FINISHED" and not may_be_raised:
+        raise InputError.of(
+            f"job {job.id} is finished", valid="raise a limit to go on: --set trials=…"
+        )
+    from heliostat.runtime.search_job import resume_search
+
+    return resume_search(job, spec, show=show)
+
+
+def _search_spec(job: Job, overrides: Sequence[str]) -> TuneSpec:
+    spec = specs.load(job.folder / "resolved.json", overrides).spec
+    assert isinstance(spec, TuneSpec)
+    return spec
 
 
 def _spec(job: Job, overrides: Sequence[str]) -> TrainSpec | EntrypointSpec:

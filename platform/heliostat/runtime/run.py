@@ -39,11 +39,15 @@ def run(
 def _run_here(document: Document, *, local: bool, show: Callable[[Event], None]) -> Outcome:
     spec = document.spec
     if isinstance(spec, TuneSpec):
-        raise InputError.of(
-            "searches cannot be run yet",
-            key=("kind",),
-            valid="`helio check` validates this file; `helio run` takes train, evaluate, predict",
-        )
+        if local:
+            raise InputError.of(
+                "a search runs its trials in processes of Ray's",
+                key=("kind",),
+                valid="run it without --local, or its train spec with it",
+            )
+        from heliostat.runtime.search_job import run_search
+
+        return run_search(document, show=show)
     if isinstance(spec, PredictSpec | EvaluateSpec):
         from heliostat.runtime.batch_job import run_batch
 

@@ -6,11 +6,14 @@ import logging
 import math
 import os
 import secrets
+import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 from heliostat.runtime.home import home
 from heliostat.spec import InputError, Resources
@@ -25,13 +28,20 @@ EMBEDDED = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 
+Library = Literal["ray.train", "ray.tune"]
+
+AHEAD: dict[Library, dict[str, str]] = {
+    # Ray starts a worker for each CPU ahead of time; they do their imports while nobody waits.
+    "ray.train": {"RAY_preload_python_modules": "ray.train"},
+    # Tune's actors have a runtime environment, and so are other processes than these.
+    "ray.tune": {},
+}
+
 WORKERS = {
     **POLLING,
     # An actor that watches for preemptions, which this machine has none of, would cost a process
     # of 3 s of a core to start.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # Ray starts a worker for each CPU ahead of time; they do their imports while nobody waits.
-    "RAY_preload_python_modules": "ray.train",
     "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
     # Tensors on huge pages where the kernel lends them (3 to 8 % more images/s on the CPU), and
     # not a pool of memory for each of the many threads that Ray keeps in a worker.
@@ -48,24 +58,25 @@ def beginning() -> str:
 
 
 @contextmanager
-def ray_session(log: Path) -> Iterator[None]:
+def ray_session(log: Path, *, library: Library = "ray.train") -> Iterator[None]:
     """Connect to `RAY_ADDRESS`, or start an embedded Ray on loopback, and end it afterwards.
 
-    What Ray has to say goes to the file `log`.
+    What Ray has to say goes to the file `log`; `library` is what the driver will use of it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     # Ray prints some of what it has to say to `sys.stderr`, whatever its loggers are told.
     with log.open("a", buffering=1, encoding="utf-8") as output, redirect_stderr(output):
-        start(log)
+        start(log, library)
         try:
-            yield
+            with _leaving_in_order():
+                yield
         finally:
             import ray
 
             ray.shutdown()
 
 
-def start(log: Path) -> None:
+def start(log: Path, library: Library = "ray.train") -> None:
     """Connect or start, as `ray_session` does; `log`'s folder is there."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
@@ -77,10 +88,10 @@ def start(log: Path) -> None:
 
     _log_to(log)
     if not address:
-        # ray.train takes 2 s to import, and ray.init waits for other processes most of its time.
-        importing = threading.Thread(target=import_module, args=("ray.train",), daemon=True)
+        # It takes 2 s to import, and ray.init waits for other processes most of its time.
+        importing = threading.Thread(target=import_module, args=(library,), daemon=True)
         importing.start()
-        with _environment(WORKERS):
+        with _environment({**WORKERS, **AHEAD[library]}):
             ray.init(
                 address="local",
                 _node_ip_address="127.0.0.1",
@@ -135,6 +146,27 @@ def token_file() -> Path:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path
+
+
+@contextmanager
+def _leaving_in_order() -> Iterator[None]:
+    """Make a SIGTERM a SystemExit, as a SIGINT is a KeyboardInterrupt.
+
+    The handler that `ray.init` leaves there ends the process three seconds later, whatever it
+    still has to write down.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextmanager

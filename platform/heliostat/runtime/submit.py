@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.job import new_id
 from heliostat.runtime.outcome import Failure, Outcome
-from heliostat.spec import LEGAL_NAME, Document, InputError, TuneSpec, is_legal_name
+from heliostat.spec import LEGAL_NAME, Document, InputError, is_legal_name
 
 MAX_BYTES = 100 * 1024 * 1024
 """Ray's own limit of a working directory that travels."""
@@ -80,9 +80,6 @@ def plan(document: Document, *, job: str | None, cluster: str) -> Submission:
 
     Raises InputError for a folder too large to travel.
     """
-    if isinstance(document.spec, TuneSpec):
-        error = InputError.of("searches cannot be run yet", key=("kind",))
-        raise document.locate(error)
     size = _size(document.folder)
     if size > MAX_BYTES:
         raise InputError.of(

@@ -37,14 +37,14 @@ def _is_complete(job: Job) -> bool:
 
 
 def _send(job: Job, uri: str) -> Synced:
-    from heliostat.runtime.recorder import Recorder
+    from heliostat.runtime.recorder import recorder_of
 
     ended = job.ended
     if ended is None:
         raise InputError.of(
             f"job {job.id} has not ended", valid="`helio resume` goes on with one that died"
         )
-    recorder = Recorder(job, uri)
+    recorder = recorder_of(job, uri)
     try:
         recorder.open()
         records = recorder.ship()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.failures import Fault, explain, next_attempt
@@ -22,6 +22,9 @@ from heliostat.runtime.worker import make_importable
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
 from heliostat.tracking.server import tracking_uri
 from heliostat.training.storage import RESULT, read_json
+
+if TYPE_CHECKING:
+    from heliostat.training.setup import Setup
 
 Show = Callable[[Event], None]
 
@@ -116,7 +119,7 @@ def _ray_attempts(
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
     show(Phase(beginning()))
     with ray_session(job.folder / "logs" / "ray.log"):
-        trial = _Preflight(spec, job.code)
+        trial = Preflight(spec, job.code)
         from heliostat.runtime.ray_training import run_attempt
 
         check_resources(spec.resources)
@@ -145,14 +148,21 @@ def _ray_attempts(
             )
 
 
-class _Preflight:
+class Preflight:
     """Builds data, task and model in this process while Ray starts.
 
     The workers do the same a few seconds later; this is for the person who mistyped a name.
     """
 
-    def __init__(self, spec: TrainSpec | EntrypointSpec, code: Path) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec | EntrypointSpec,
+        code: Path,
+        also: Callable[[Setup], None] = lambda setup: None,
+    ) -> None:
+        """Begin; `also` may raise an InputError for what it does not like of the setup."""
         self._spec = spec
+        self._also = also
         self._error: InputError | None = None
         make_importable(str(code))
         self._thread = threading.Thread(target=self._try, name="preflight", daemon=True)
@@ -171,7 +181,7 @@ class _Preflight:
 
         try:
             if isinstance(self._spec, TrainSpec):
-                set_up(self._spec)
+                self._also(set_up(self._spec))
             else:
                 set_up_own(self._spec)
         except InputError as error:

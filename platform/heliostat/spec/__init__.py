@@ -16,23 +16,28 @@ from heliostat.spec.jobs import (
 )
 from heliostat.spec.load import Document, load
 from heliostat.spec.nearest import did_you_mean, nearest
-from heliostat.spec.optimizers import Adam, AdamW, Ema, Optimizer, Sgd
+from heliostat.spec.optimizers import Adam, AdamW, Ema, Lion, Muon, Optimizer, Sgd
 from heliostat.spec.parse import Spec, dump, parse
 from heliostat.spec.problems import InputError, Key, Problem, dotted, together
 from heliostat.spec.registration import Objective, Register
 from heliostat.spec.resources import Resources, Retries
 from heliostat.spec.schedules import Constant, Cosine, OneCycle, Polynomial, Schedule, Step
+from heliostat.spec.search_schedulers import Asha, Hyperband, Median, NoScheduler, Pbt, Scheduler
 from heliostat.spec.sources import DataSpec, Source
+from heliostat.spec.spaces import Choice, Range, Space
 from heliostat.spec.splits import Split, parse_split
 from heliostat.spec.transforms import Transform
-from heliostat.spec.tune import TuneSpec
+from heliostat.spec.tune import Budget, TuneSpec
 
 __all__ = [
     "LEGAL_NAME",
     "Adam",
     "AdamW",
+    "Asha",
     "Augment",
+    "Budget",
     "Checkpointing",
+    "Choice",
     "Constant",
     "Cosine",
     "DataSpec",
@@ -42,25 +47,34 @@ __all__ = [
     "EvaluateSpec",
     "Every",
     "HorizontalFlip",
+    "Hyperband",
     "InputError",
     "Key",
+    "Lion",
+    "Median",
     "ModelSpec",
+    "Muon",
+    "NoScheduler",
     "Objective",
     "OneCycle",
     "Optimizer",
+    "Pbt",
     "Polynomial",
     "PredictSpec",
     "Problem",
     "RandomCrop",
     "RandomResizedCrop",
+    "Range",
     "Register",
     "Resources",
     "Retention",
     "Retries",
     "Schedule",
+    "Scheduler",
     "Secret",
     "Sgd",
     "Source",
+    "Space",
     "Spec",
     "Split",
     "Step",

@@ -17,6 +17,9 @@ from heliostat.spec.problems import InputError, Key, Problem
 LARGEST = 4 * 2**20
 """Bytes. A job spec is a page or two; a larger file is something else, named by mistake."""
 
+_LARGEST_INT = 2**63 - 1
+"""What 64 bits hold, as JSON readers and databases count; more has no meaning in a spec."""
+
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = {"str", "timestamp", "value", "merge"}  # a date, `=` and `<<` are plain text here
 
@@ -136,9 +139,12 @@ class _Walk:
         if kind not in {"bool", "int", "float"}:
             return self.wrong(f"the tag {node.tag} is not known", "plain YAML", key, _line(node))
         try:
-            return getattr(self.yaml.constructor, f"construct_yaml_{kind}")(node)
+            value = getattr(self.yaml.constructor, f"construct_yaml_{kind}")(node)
         except (ValueError, KeyError):  # such as `-_`, which the resolver takes for a number
             return node.value
+        if isinstance(value, int) and abs(value) > _LARGEST_INT:
+            return self.wrong("the number is too large", "at most 2**63 - 1", key, _line(node))
+        return value
 
     def wrong(self, message: str, valid: str, key: Key, line: int) -> None:
         self.problems.append(Problem(message, key, valid, self.file, line))

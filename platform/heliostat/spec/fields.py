@@ -9,19 +9,20 @@ from pydantic import BaseModel
 from heliostat.spec.problems import Key
 
 
-def models_at(model: type[BaseModel], key: Key) -> list[type[BaseModel]]:
+def models_at(model: type[BaseModel], key: Key, *, tags: bool = True) -> list[type[BaseModel]]:
     """Return the models that a value at `key` below `model` may have.
 
     Several where alternatives exist (optimizers), none where `key` leads to a plain value or to
-    nothing. A part of `key` may be the tag of an alternative, as in pydantic's locations.
+    nothing. With `tags`, a part of `key` may be the tag of an alternative, as in pydantic's
+    locations, and is taken for it where another alternative has a field of that name.
     """
     found = [model]
     for part in key:
         if isinstance(part, int):  # an item of a list is of the models that the list's field has
             continue
         fields = [m.model_fields[part] for m in found if part in m.model_fields]
-        tagged = [m for m in found if _tag(m) == part]
-        found = [m for f in fields for m in _models_in(f.annotation)] if fields else tagged
+        tagged = [m for m in found if _tag(m) == part] if tags else []
+        found = tagged or [m for f in fields for m in _models_in(f.annotation)]
     return found
 
 

@@ -13,6 +13,8 @@ from heliostat.spec.parse import Spec, parse
 from heliostat.spec.paths import absolute, make_absolute
 from heliostat.spec.problems import InputError, Key, Problem, dotted
 
+_OTHER_KINDS = ("tune", "predict", "evaluate")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -86,7 +88,7 @@ class _Draft:
         may_include = self.values.get("kind") == "tune" and not self.included
         if may_include and isinstance(train, str) and train:
             path = Path(absolute(train, folder))
-            included = _Draft(_read_train(path, self.places[("train",)]), path, included=True)
+            included = _include(path, self.places[("train",)])
             self.values["train"] = included.values
             self.places |= {("train", *key): place for key, place in included.places.items()}
         make_absolute(self.values, folder)
@@ -123,15 +125,22 @@ def _parse_all(texts: Iterable[str]) -> list[Override]:
     return overrides
 
 
-def _read_train(path: Path, place: Place) -> str:
+def _include(path: Path, place: Place) -> _Draft:
+    """Return the train spec at `path`, which `place` names: there stands what has no line."""
+
+    def there(message: str, valid: str) -> Problem:
+        return Problem(message, ("train",), valid, place.file, place.line)
+
     try:
-        return read_text(path)
+        draft = _Draft(read_text(path), path, included=True)
     except InputError as error:
-        problems = [
-            Problem(f"{p.file}: {p.message}", ("train",), p.valid, place.file, place.line)
-            for p in error.problems
-        ]
-        raise InputError(problems) from None
+        raise InputError(
+            p if p.line else there(f"{p.file}: {p.message}", p.valid) for p in error.problems
+        ) from None
+    kind = draft.values.get("kind")
+    if kind in _OTHER_KINDS:
+        raise InputError([there(f"{path} is kind: {kind}", "a spec of kind train")])
+    return draft
 
 
 def _located(problem: Problem, places: dict[Key, Place]) -> Problem:

@@ -9,7 +9,8 @@ from heliostat.spec.explain import shown, validated
 from heliostat.spec.jobs import EntrypointSpec, EvaluateSpec, PredictSpec, TrainSpec
 from heliostat.spec.nearest import did_you_mean
 from heliostat.spec.problems import InputError
-from heliostat.spec.tune import TuneSpec, read_train
+from heliostat.spec.trials import read_train
+from heliostat.spec.tune import TuneSpec
 
 Spec = TrainSpec | EntrypointSpec | TuneSpec | PredictSpec | EvaluateSpec
 

@@ -33,6 +33,7 @@ def make_absolute(values: Any, folder: Path) -> None:
     kind = values.get("kind")
     if kind == "tune":
         _train_paths(_mapping(values, "train"), folder)
+        _search_paths(values, folder)
     elif kind == "predict":
         _source(values, "input", folder)
         _path(values, "output", folder)
@@ -48,6 +49,34 @@ def _train_paths(values: dict[str, Any], folder: Path) -> None:
     model = _mapping(values, "model")
     if not is_weight_name(str(model.get("weights"))):
         _path(model, "weights", folder)
+
+
+def _search_paths(values: dict[str, Any], folder: Path) -> None:
+    """Make the paths among a search's values absolute, by the rules of a train spec's own."""
+    for key, space in _mapping(values, "search").items():
+        for kind in {"choice", "grid"} & set(space if isinstance(space, dict) else ()):
+            space[kind] = _searched(key, space[kind], folder)
+        when = _mapping(space, "when") if isinstance(space, dict) else {}
+        for parent in when:
+            when[parent] = _searched(parent, when[parent], folder)
+    points = values.get("points_to_evaluate")
+    for point in points if isinstance(points, list) else ():
+        for key in point if isinstance(point, dict) else ():
+            point[key] = _searched(key, point[key], folder)
+
+
+def _searched(key: str, value: Any, folder: Path) -> Any:
+    """Return the value, or the list of values, that a train spec may get at the dotted `key`."""
+    if isinstance(value, list):
+        return [_searched(key, item, folder) for item in value]
+    *parents, last = key.split(".")
+    train: dict[str, Any] = {}
+    holder = train
+    for parent in parents:
+        holder = holder.setdefault(parent, {})
+    holder[last] = value
+    _train_paths(train, folder)
+    return holder[last]
 
 
 def _mapping(values: dict[str, Any], name: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.file and self.line else self.file
         text = f"{self.message}; {self.valid}" if self.valid else self.message
-        return ": ".join(part for part in (place, dotted(self.key), text) if part)
+        return ": ".join(part for part in (place, printable(dotted(self.key)), text) if part)
 
 
 class InputError(Exception):
@@ -74,6 +74,11 @@ def together() -> Iterator[Step]:
     yield step
     if problems:
         raise InputError(problems)
+
+
+def printable(text: str) -> str:
+    """Return `text` with its control characters escaped, so that it stays on one line."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def dotted(key: Key) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 from mlflow import MlflowClient
 
 from heliostat.tracking import tags as tag
+from heliostat.tracking.tables import store_tables
 
 COLUMNS = ("attempt", "started", "ended", "why", "first_step", "last_step", "steps_repeated")
 _OWN = ("kind", "name", "time")
-_TABLES = ("attempts.json", "events.json")
 
 
 class Events:
@@ -32,9 +32,11 @@ class Events:
         if fresh:
             events = list(self._events.values())
             attempts = attempt_rows(events)
-            _store(client, self._run_id, "attempts.json", COLUMNS, attempts)
-            _store(client, self._run_id, "events.json", ("time", "event", "details"), _rows(events))
-            _show_as_tables(client, self._run_id)
+            tables = {
+                "attempts.json": (COLUMNS, attempts),
+                "events.json": (("time", "event", "details"), _rows(events)),
+            }
+            store_tables(client, self._run_id, tables)
             client.set_tag(self._run_id, tag.ATTEMPTS, str(len(attempts)))
             self._stored = len(self._events)
         return fresh
@@ -73,15 +75,3 @@ def _rows(events: Iterable[Mapping[str, Any]]) -> list[list[Any]]:
 def _utc(event: Mapping[str, Any]) -> str:
     when = datetime.fromtimestamp(int(event["time"]) / 1000, UTC)
     return when.strftime("%Y-%m-%d %H:%M:%S.") + f"{when.microsecond // 1000:03d} UTC"
-
-
-def _store(
-    client: MlflowClient, run_id: str, file: str, columns: Iterable[str], rows: list[list[Any]]
-) -> None:
-    # Not MlflowClient.log_table: that one appends, and a table sent again would double.
-    client.log_text(run_id, json.dumps({"columns": list(columns), "data": rows}), file)
-
-
-def _show_as_tables(client: MlflowClient, run_id: str) -> None:
-    listed = json.dumps([{"path": file, "type": "table"} for file in _TABLES])
-    client.set_tag(run_id, "mlflow.loggedArtifacts", listed)

@@ -81,6 +81,15 @@ def parameters(resolved: Mapping[str, Any]) -> dict[str, str]:
     return {names.key(key): _cut(value) for key, value in _leaves("", resolved)}
 
 
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """Return JSON-able values as YAML text, keys in their order."""
+    from ruamel.yaml import YAML
+
+    out = io.StringIO()
+    YAML().dump(dict(values), out)
+    return out.getvalue()
+
+
 def _leaves(prefix: str, value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
@@ -97,20 +106,12 @@ def _cut(value: Any) -> str:
 def _files(spec_text: str, resolved: Mapping[str, Any], state: Git | None) -> dict[str, str]:
     files = {
         "spec.yaml": spec_text,
-        "resolved.yaml": _yaml(resolved),
+        "resolved.yaml": as_yaml(resolved),
         "requirements.txt": "\n".join(packages()) + "\n",
     }
     if state and state.diff:
         files["git.diff"] = state.diff
     return files
-
-
-def _yaml(values: Mapping[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    out = io.StringIO()
-    YAML().dump(dict(values), out)
-    return out.getvalue()
 
 
 def _facts(kind: str, command: Sequence[str], state: Git | None) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from mlflow.entities import Run
 
@@ -12,6 +14,7 @@ from heliostat.tracking import tags as tag
 from heliostat.tracking.client import connect, reaching
 from heliostat.tracking.names import sanitised
 from heliostat.tracking.runs import experiments, search
+from heliostat.tracking.trial_runs import TRIAL_KIND, find_trials
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,63 @@ class RunRow:
     """models:/name/version, when the run registered one."""
 
 
+@dataclass(frozen=True)
+class TrialRow:
+    """A search's trial, in a line."""
+
+    number: int
+    status: str
+    """RUNNING | PAUSED | WAITING | FINISHED | PRUNED | FAILED | KILLED"""
+    value: float | None
+    """The best of the (first) objective; None before the first evaluation."""
+    objectives: tuple[float, ...]
+    """One for each objective of the search; empty before the first evaluation."""
+    epoch: int
+    """Epochs done."""
+    seconds: float
+    """Spent in its legs."""
+    values: dict[str, Any]
+    """What it tried, by dotted key of the train spec."""
+    reason: str | None
+    """Why it ended as it did."""
+    run_id: str
+
+
 def list_runs(uri: str, experiment: str | None = None, limit: int = 50) -> list[RunRow]:
-    """Return heliostat's runs, newest first, of one experiment or of all; none is no error."""
+    """Return heliostat's runs, newest first, of one experiment or of all; none is no error.
+
+    A search is one line: `trials_of` lists its trials.
+    """
     with reaching(uri):
         client = connect(uri)
         names = {one.experiment_id: one.name for one in experiments(client)}
-        found = search(client, experiment=experiment, limit=limit)
+        jobs = f"tags.`{tag.KIND}` != '{TRIAL_KIND}'"
+        found = search(client, jobs, experiment=experiment, limit=limit)
         return [_row(run, names.get(run.info.experiment_id, "")) for run in found]
+
+
+def trials_of(uri: str, job: str) -> list[TrialRow]:
+    """Return the trials of the search `job` by number; none where MLflow knows no such search."""
+    with reaching(uri):
+        return [_trial(run) for run in find_trials(connect(uri), job)]
+
+
+def _trial(run: Run) -> TrialRow:
+    tags = run.data.tags
+    value = tags.get(tag.OBJECTIVE_VALUE)
+    first = [] if value is None else [float(value)]
+    return TrialRow(
+        number=int(tags[tag.TRIAL]),
+        status=tags[tag.TRIAL_STATUS],
+        value=None if value is None else float(value),
+        objectives=tuple(json.loads(tags.get(tag.TRIAL_OBJECTIVES, "null")) or first),
+        epoch=int(tags[tag.TRIAL_EPOCH]),
+        seconds=float(tags[tag.TRIAL_SECONDS]),
+        # Only where they are too many for a tag are they told by the parameters, as text.
+        values=json.loads(tags.get(tag.TRIAL_VALUES, "null")) or dict(run.data.params),
+        reason=tags.get(tag.ENDED_BECAUSE),
+        run_id=run.info.run_id,
+    )
 
 
 def _row(run: Run, experiment: str) -> RunRow:

@@ -18,10 +18,15 @@ from heliostat.spec.problems import InputError
 from heliostat.tracking import tags as tag
 from heliostat.tracking.client import connect, reaching
 
+# A paused trial's run is SCHEDULED. MLflow's filters know no OR.
+_NOT_OVER = " AND ".join(
+    f"attributes.status != '{status}'" for status in ("FINISHED", "FAILED", "KILLED")
+)
+
 
 @dataclass(frozen=True)
 class Settled:
-    """A run that said RUNNING while nothing ran it, and is FAILED now."""
+    """A run that said RUNNING while nothing ran it, and is FAILED now (a trial's: KILLED)."""
 
     job: str
     run_id: str
@@ -57,7 +62,13 @@ def open_run(
         client = connect(uri)
         experiment_id = _experiment_id(client, experiment, artifact_root)
         alive = {**tags, **_signs_of_life(), tag.JOB: job}
-        found = client.search_runs([experiment_id], f"tags.`{tag.JOB}` = '{job}'", max_results=1)
+        # The runs of a search's trials have the same job: the search's own began first.
+        found = client.search_runs(
+            [experiment_id],
+            f"tags.`{tag.JOB}` = '{job}'",
+            max_results=1,
+            order_by=["attributes.start_time ASC"],
+        )
         if not found:
             by_hand = {**alive, "mlflow.user": getpass.getuser()}
             run = client.create_run(
@@ -75,10 +86,10 @@ def open_run(
         return run_id
 
 
-def beat(uri: str, run_id: str) -> None:
-    """Say that this process is alive and the run is its own."""
+def beat(uri: str, run_id: str, tags: Mapping[str, str] | None = None) -> None:
+    """Say that this process is alive and the run is its own, and set `tags` with it."""
     with reaching(uri):
-        _set(connect(uri), run_id, _signs_of_life())
+        _set(connect(uri), run_id, {**(tags or {}), **_signs_of_life()})
 
 
 def finish(uri: str, run_id: str, status: str, *, tags: Mapping[str, str] | None = None) -> None:
@@ -112,6 +123,9 @@ def settle(
 ) -> list[Settled]:
     """End the runs whose job died without a word: they become FAILED, and say why.
 
+    A trial's run is as alive as its search's; it becomes KILLED with it, for its own training did
+    nothing wrong.
+
     Args:
         uri: the tracking store.
         now: unix seconds; default: the clock's.
@@ -119,14 +133,22 @@ def settle(
         alive: given a doubted run's tags, says whether its job lives all the same.
     """
     now = time.time() if now is None else now
-    settled = []
     with reaching(uri):
         client = connect(uri)
-        for run in search(client, "attributes.status = 'RUNNING'"):
-            last = _last_heard(run)
-            if now - last > silent_after and not alive(run.data.tags):
-                settled.append(_fail(client, run, last))
-    return settled
+        found = search(client, _NOT_OVER)
+        jobs = {run.info.run_id: run for run in found if tag.TRIAL not in run.data.tags}
+        dead = {
+            run_id: _last_heard(run)
+            for run_id, run in jobs.items()
+            if now - _last_heard(run) > silent_after and not alive(run.data.tags)
+        }
+        settled = []
+        for trial in found:
+            parent = trial.data.tags.get(tag.PARENT, "")
+            # The recorder ends a search's trials before the search.
+            if tag.TRIAL in trial.data.tags and (parent in dead or parent not in jobs):
+                settled.append(_kill(client, trial, dead.get(parent)))
+        return settled + [_fail(client, jobs[run_id], last) for run_id, last in dead.items()]
 
 
 def search(
@@ -198,6 +220,16 @@ def _set(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
 def _last_heard(run: Run) -> float:
     beat = run.data.tags.get(tag.HEARTBEAT)
     return float(beat) if beat else run.info.start_time / 1000
+
+
+def _kill(client: MlflowClient, run: Run, last: float | None) -> Settled:
+    because = "the process of its search died"
+    run_id = str(run.info.run_id)
+    _set(client, run_id, {tag.ENDED_BECAUSE: because, tag.TRIAL_STATUS: "KILLED"})
+    # Where the search is over, nobody knows when the trial was.
+    end = None if last is None else max(int(last * 1000), run.info.start_time)
+    client.set_terminated(run_id, "KILLED", end_time=end)
+    return Settled(run.data.tags[tag.JOB], run_id, because)
 
 
 def _fail(client: MlflowClient, run: Run, last: float) -> Settled:

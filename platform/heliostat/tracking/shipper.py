@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric
 
 from heliostat.tracking.attempts import Events
 from heliostat.tracking.client import connect, reaching
-from heliostat.tracking.names import Names
+from heliostat.tracking.metric_rows import MetricRows, Record
 from heliostat.tracking.pictures import Pictures
-
-Record = Mapping[str, Any]
 
 BATCH = 1000  # MLflow's limit of metrics a call
 
@@ -31,8 +27,8 @@ class Shipper:
         """Keep where to send, and the job's folder, below which the pictures lie."""
         self._uri = uri
         self._run_id = run_id
-        self._names = Names()
-        self._held: dict[str, int] | None = None  # newest step that MLflow holds, by key
+        self._rows = MetricRows()
+        self._looked = False
         self._pictures = Pictures(run_id, folder)
         self._events = Events(run_id)
 
@@ -64,27 +60,12 @@ class Shipper:
             return metrics + pictures + self._events.send(client, [*by_kind["event"], *missing])
 
     def _send_metrics(self, client: MlflowClient, records: Sequence[Record]) -> int:
-        if self._held is None:
-            self._held = _steps_held(client, self._run_id)
-        fresh = self._unsent(records, self._held)
+        if not self._looked:
+            self._rows.hold(client.get_run(self._run_id))
+            self._looked = True
+        fresh = self._rows.unsent(records)
         for start in range(0, len(fresh), BATCH):
             batch = fresh[start : start + BATCH]
             client.log_batch(self._run_id, metrics=batch, synchronous=True)
-            self._held.update({metric.key: metric.step for metric in batch})
+            self._rows.sent(batch)
         return len(fresh)
-
-    def _unsent(self, records: Sequence[Record], held: Mapping[str, int]) -> list[Metric]:
-        reached = dict(held)
-        fresh = []
-        for record in records:
-            key, step = self._names.key(record["name"]), int(record["step"])
-            if key not in reached or step > reached[key]:
-                reached[key] = step
-                value = float("nan") if record["value"] is None else float(record["value"])
-                fresh.append(Metric(key, value, int(record["time"]), step))
-        return fresh
-
-
-def _steps_held(client: MlflowClient, run_id: str) -> dict[str, int]:
-    # A run's data has the metric of the largest step for each key, in one call.
-    return {metric.key: metric.step for metric in client.get_run(run_id).data.to_proto().metrics}

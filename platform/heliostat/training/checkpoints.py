@@ -144,9 +144,14 @@ class CheckpointStore:
 
 
 def existing(folder: Path) -> list[Checkpoint]:
-    """Return the checkpoints in `folder` that have a manifest, oldest step first."""
+    """Return the checkpoints in `folder` that have a manifest, oldest first.
+
+    A later attempt's is newer even where it is of an earlier step: that attempt could not go on
+    from the later one, or was told to go on from elsewhere.
+    """
     found = []
-    for manifest in sorted(folder.glob(f"step-*/{MANIFEST}")):
+    manifests = folder.glob(f"step-*/{MANIFEST}")
+    for manifest in sorted(manifests, key=lambda path: _attempt_and_step(path.parent.name)):
         try:
             value = read_json(manifest)
             found.append(Checkpoint(manifest.parent, value["step"], value["objective"]))
@@ -154,6 +159,12 @@ def existing(folder: Path) -> list[Checkpoint]:
             # Removed meanwhile, or not what we write: such a checkpoint does not exist.
             continue
     return found
+
+
+def _attempt_and_step(name: str) -> tuple[str, str]:
+    """Return the sortable parts of a folder's name, `step-0000000120-a0001`."""
+    step, _, attempt = name.rpartition("-")
+    return attempt, step
 
 
 def verify(checkpoint: Checkpoint) -> str | None:

@@ -22,6 +22,8 @@ class Context:
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     attempt: int = 1
+    stop: Path | None = None
+    """A file; once it is there, one process alone ends its work by raising Stopped."""
 
     @property
     def is_main(self) -> bool:

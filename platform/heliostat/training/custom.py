@@ -19,6 +19,7 @@ from heliostat.training.exporting import export_model
 from heliostat.training.loop import open_store
 from heliostat.training.losses import DivergedError
 from heliostat.training.setup import DataSets, open_data
+from heliostat.training.stopping import end_if_told
 from heliostat.vision import arguments, imports
 from heliostat.vision.mistakes import Mistake
 
@@ -69,6 +70,9 @@ class CustomRun:
             objective = self.spec.objective
             value = metrics.get(objective.metric) if objective else None
             self._save(step, dict(checkpoint), value)
+        if self._context.stop is not None and self._context.stop.exists():
+            self._store.wait()
+            end_if_told(self._context.stop)
 
     def export(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -17,11 +18,17 @@ from heliostat.training.evaluating import evaluate
 from heliostat.training.learners import Learner, build_learners, step
 from heliostat.training.losses import DivergedError, LossWindow
 from heliostat.training.model_settings import apply_settings
-from heliostat.training.optimization import learning_rate, move_schedule, schedule_position
+from heliostat.training.optimization import (
+    learning_rate,
+    load_optimizer,
+    move_schedule,
+    schedule_position,
+)
 from heliostat.training.pace import Pace
 from heliostat.training.placing import to_device
 from heliostat.training.seeding import seed_step
 from heliostat.training.setup import Setup
+from heliostat.training.stopping import end_if_told
 from heliostat.vision.task import Evaluation
 
 
@@ -35,6 +42,8 @@ class Progress:
     """The best objective so far."""
     selected: dict[str, float] = field(default_factory=dict)
     """The evaluation of the weights that stand selected: the best, or the last."""
+    objectives: list[tuple[int, float]] = field(default_factory=list)
+    """(step, objective) of each evaluation so far."""
     losses: LossWindow = field(default_factory=LossWindow)
 
 
@@ -73,7 +82,16 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
     there is no objective. Raises DivergedError, on every rank, when the loss or the weights are
     no longer finite; the last good checkpoint is kept.
     """
-    # ---- what is trained, with what, and from where -------------------------------------
+    batches = training_batches(spec, setup, context)
+    run = begin(spec, setup, context, batches.steps_per_epoch)
+    restore(run)
+    advance(run, batches, run.total_steps)
+    select(run)
+    return {**run.progress.selected, **last_look(run)}
+
+
+def training_batches(spec: TrainSpec, setup: Setup, context: Context) -> TrainBatches:
+    """Return this rank's slices of the global batches, and say how they are shuffled."""
     batches = TrainBatches(
         setup.data.train,
         batch_size=spec.batch_size,
@@ -82,18 +100,25 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
         world_size=context.world_size,
         augment=spec.data.augment,
         processes=spec.data.loader_processes,
+        one_size=getattr(setup.task, "one_size", False),
     )
     if context.is_main and batches.shuffling != "global":
         context.reporter.event("order", shuffling=batches.shuffling)
-    run = begin(spec, setup, context, batches.steps_per_epoch)
-    restore(run)
-    progress, pace = run.progress, run.pace
+    return batches
 
-    # ---- steps --------------------------------------------------------------------------
-    while progress.step < run.total_steps:
+
+def advance(run: Run, batches: TrainBatches, until: int) -> None:
+    """Train until `until` optimizer steps are done, evaluating at each epoch's end and there.
+
+    A checkpoint stands at `until`, unless an earlier run of the job put it there.
+    """
+    spec, setup, context, progress, pace = run.spec, run.setup, run.context, run.progress, run.pace
+    while progress.step < until:
+        # ---- the steps of an epoch, or of what is left of it ----------------------------
         epoch, start = divmod(progress.step, batches.steps_per_epoch)
         pace.epoch_begins()
         for batch in batches.epoch(epoch, start):
+            end_if_told(context.stop)
             seed_step(spec.seed, progress.step, context.rank)
             inputs, targets = to_device((batch.inputs, batch.targets), context.device)
             if setup.augment_on_device is not None:
@@ -110,21 +135,17 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
             if progress.step % spec.log_every == 0:
                 report_loss(run)
             pace.tell(progress.step, context)
-            if progress.step == run.total_steps:
+            if progress.step == until:
                 break
             if batch.number + 1 < batches.steps_per_epoch and step_checkpoint_due(run):
                 save(run)
 
-        # ---- the end of an epoch, or of the last steps ----------------------------------
+        # ---- its end --------------------------------------------------------------------
         report_loss(run)
         report_pace(run)
         improved = evaluate_validation(run)
-        if improved or checkpoint_due(run, epoch + 1):
+        if improved or progress.step == until or checkpoint_due(run, epoch + 1):
             save(run, objective=progress.best if improved else None)
-
-    # ---- the selected weights, and test, once -------------------------------------------
-    select(run)
-    return {**progress.selected, **last_look(run)}
 
 
 def count_steps(spec: TrainSpec, steps_per_epoch: int) -> int:
@@ -158,10 +179,12 @@ def _average(model: nn.Module, settings: Ema) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=weigh, use_buffers=True)
 
 
-def open_store(spec: TrainSpec | EntrypointSpec, context: Context) -> CheckpointStore:
-    """Return the job's checkpoint store, as the spec wants checkpoints kept."""
+def open_store(
+    spec: TrainSpec | EntrypointSpec, context: Context, folder: Path | None = None
+) -> CheckpointStore:
+    """Return the checkpoint store of a job's folder, kept as the spec wants it."""
     return CheckpointStore(
-        context.folder / "checkpoints",
+        (folder or context.folder) / "checkpoints",
         attempt=context.attempt,
         keep_best=spec.checkpoint.keep_best,
         keep_latest=spec.checkpoint.keep_latest,
@@ -188,11 +211,12 @@ def restore(run: Run) -> None:
         run.model.load_state_dict(state["trained"])
         run.average.n_averaged.fill_(checkpoint.step)
     for learner in run.learners:
-        learner.optimizer.load_state_dict(state["optimizers"][learner.turn.name])
+        load_optimizer(learner.optimizer, state["optimizers"][learner.turn.name])
         move_schedule(learner.schedule, state["schedules"][learner.turn.name])
     run.progress.step = checkpoint.step
     run.progress.best = state["best"]
     run.progress.selected = state["selected"]
+    run.progress.objectives = [(int(at), value) for at, value in state["objectives"]]
     run.progress.losses = LossWindow(state["losses"])
     if run.context.is_main:
         reporter.event("restored", step=checkpoint.step, checkpoint=checkpoint.folder.name)
@@ -210,6 +234,7 @@ def save(run: Run, *, objective: float | None = None) -> None:
         "schedules": {each.turn.name: schedule_position(each.schedule) for each in run.learners},
         "best": progress.best,
         "selected": progress.selected,
+        "objectives": progress.objectives,
         "losses": losses,
     }
     if run.average is not None:
@@ -227,10 +252,9 @@ def step_checkpoint_due(run: Run) -> bool:
 
 
 def checkpoint_due(run: Run, epochs_done: int) -> bool:
-    """Whether the spec wants a checkpoint at the end of this epoch; the end always has one."""
+    """Whether the spec wants a checkpoint at the end of this epoch."""
     every = run.spec.checkpoint.every
-    by_epoch = every.unit == "epoch" and epochs_done % every.count == 0
-    return by_epoch or step_checkpoint_due(run) or run.progress.step == run.total_steps
+    return (every.unit == "epoch" and epochs_done % every.count == 0) or step_checkpoint_due(run)
 
 
 # ---- reports --------------------------------------------------------------------------------
@@ -276,6 +300,7 @@ def evaluate_validation(run: Run) -> bool:
         run.progress.selected = metrics
         return False
     value = metrics[objective.metric]
+    run.progress.objectives.append((run.progress.step, value))
     best = run.progress.best
     sign = 1.0 if objective.goal == "maximize" else -1.0
     if best is not None and not sign * value > sign * best:

@@ -20,6 +20,7 @@ from heliostat.training.loop import fit
 from heliostat.training.losses import DivergedError
 from heliostat.training.package import package
 from heliostat.training.setup import DataSets, set_up
+from heliostat.training.stopping import Stopped
 from heliostat.training.storage import RESULT, SKIPPED, write_json
 from heliostat.training.system_metrics import sampling
 from heliostat.vision.mistakes import Mistake, WrongTargets
@@ -35,7 +36,7 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
     if context.is_main:
         device = str(context.device)
         reporter.event("attempt_started", world_size=context.world_size, device=device)
-    with _told_to_journal(context), sampling(context):
+    with told_to_journal(context), sampling(context):
         if isinstance(spec, EntrypointSpec):
             metrics = _train_own(spec, context)
         else:
@@ -50,11 +51,11 @@ def _train_own(spec: EntrypointSpec, context: Context) -> dict[str, float]:
     reporter = context.reporter
     data = set_up_own(spec)
     if context.is_main and spec.data is not None and data is not None:
-        reporter.event("data", splits=_data_facts(spec.data, data))
+        reporter.event("data", splits=data_facts(spec.data, data))
     keep_freed_memory(context.device)
     metrics = run_entrypoint(spec, context, data)
     if context.is_main and data is not None:
-        reporter.event("fingerprints", splits=_fingerprints(data))
+        reporter.event("fingerprints", splits=fingerprints(data))
     return metrics
 
 
@@ -62,8 +63,8 @@ def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, floa
     reporter = context.reporter
     setup = set_up(spec)
     if context.is_main:
-        reporter.event("data", splits=_data_facts(spec.data, setup.data))
-        _report_skipped(setup.data, context)
+        reporter.event("data", splits=data_facts(spec.data, setup.data))
+        report_skipped(setup.data, context)
         if setup.begun_with is not None:
             reporter.event("weights", said=setup.begun_with)
     keep_freed_memory(context.device)
@@ -75,11 +76,12 @@ def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, floa
         if sheet is not None:
             reporter.picture("data/train", sheet, step=0)
         # Fingerprints read all of the data, so they come when training no longer waits for them.
-        reporter.event("fingerprints", splits=_fingerprints(setup.data))
+        reporter.event("fingerprints", splits=fingerprints(setup.data))
     return metrics
 
 
-def _data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
+def data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
+    """Return what the record says of each split, by name."""
     splits = {}
     for name, samples in data.splits().items():
         source = getattr(spec, name)
@@ -93,7 +95,7 @@ def _data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
     return splits
 
 
-def _report_skipped(data: DataSets, context: Context) -> None:
+def report_skipped(data: DataSets, context: Context) -> None:
     """Record which samples `on_error: skip` left out: a count a split, and a list of them all."""
     rows = [(name, *row) for name, samples in data.splits().items() for row in samples.skipped]
     if rows:
@@ -103,12 +105,14 @@ def _report_skipped(data: DataSets, context: Context) -> None:
             csv.writer(file).writerows([("split", "sample", "why"), *rows])
 
 
-def _fingerprints(data: DataSets) -> dict[str, str]:
+def fingerprints(data: DataSets) -> dict[str, str]:
+    """Return the hash of each split's content, by name; it reads all of the data."""
     return {name: samples.fingerprint for name, samples in data.splits().items()}
 
 
 @contextmanager
-def _told_to_journal(context: Context) -> Iterator[None]:
+def told_to_journal(context: Context) -> Iterator[None]:
+    """Tell the journal why the attempt failed, if it does: rank, verdict, traceback."""
     try:
         yield
     except BaseException as error:
@@ -137,6 +141,8 @@ def verdict(error: BaseException) -> str:
 
     if isinstance(error, InputError):
         return "input"
+    if isinstance(error, Stopped):
+        return "stopped"
     if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):

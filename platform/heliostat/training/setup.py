@@ -5,9 +5,9 @@ Everything a person can get wrong beyond the spec's text is found here, by the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from heliostat.data import (
     Samples,
+    Statistics,
     align_classes,
     check_augment,
+    check_one_size,
     check_shapes,
     open_source,
     statistics,
@@ -32,6 +34,7 @@ from heliostat.spec import (
     InputError,
     Key,
     ModelSpec,
+    Objective,
     RandomResizedCrop,
     Source,
     TrainSpec,
@@ -39,6 +42,7 @@ from heliostat.spec import (
     together,
 )
 from heliostat.training.model_settings import freeze
+from heliostat.training.optimization import check_optimizer
 from heliostat.vision import models, tasks
 from heliostat.vision.export import evaluating, initialise_lazy
 from heliostat.vision.imports import is_path
@@ -54,6 +58,13 @@ class DataSets:
     train: Samples
     val: Samples | None
     test: Samples | None
+    _statistics: dict[int, Statistics | None] = field(default_factory=dict)
+
+    def statistics(self, seed: int) -> Statistics | None:
+        """Return the training images' mean and deviation, computed once; None if not images."""
+        if seed not in self._statistics:
+            self._statistics[seed] = statistics(self.train, seed)
+        return self._statistics[seed]
 
     def splits(self) -> dict[str, Samples]:
         """Return the splits that there are, by name."""
@@ -76,22 +87,24 @@ class Setup:
     """What became of the weights that the spec names, in a line."""
 
 
-def set_up(spec: TrainSpec) -> Setup:
+def set_up(spec: TrainSpec, data: DataSets | None = None) -> Setup:
     """Open the data, build the task and the model, load its weights, and try them on two samples.
 
+    `data` is the spec's where it is open already: a search opens it once for all trials.
     Raises InputError for what the spec's author got wrong, and whatever the user's own code
     raises, as it is.
     """
     torch.manual_seed(spec.seed)
     with together() as step:
         with step():
-            data = open_data(spec.data, _reads(spec))
+            data = data or open_spec_data(spec)
         with step(), _mistakes(*_task_keys(spec)):
             tasks.check(spec.task.name, spec.task.args, *_OFFERED)
         with step(), _mistakes(*_MODEL):
             tasks.check_model(spec.task.name, spec.model.name, spec.model.args)
         with step():
             weights = read_weights(spec.model)
+    assert data is not None  # what kept it from being opened was raised
     task: Task | None = None
     with together() as step:
         with step():
@@ -104,7 +117,7 @@ def set_up(spec: TrainSpec) -> Setup:
         with step():
             if task is not None:
                 example, targets = _two_samples(data.train, task)
-                model = build_model(spec, task, data.train, example)
+                model = build_model(spec, task, data, example)
     assert task is not None  # what kept it from being built was raised
     initialise_lazy(model, example)
     begun_with = None
@@ -112,10 +125,16 @@ def set_up(spec: TrainSpec) -> Setup:
         with _mistakes(("model", "weights"), ("model", "weights")):
             begun_with = str(fit(model, weights))
     freeze(model, spec.model.freeze)
+    check_optimizer(model, spec.optimizer)
     try_out(spec.model.name, model, task, example, targets)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError.of(f"{spec.model.name} has no parameter to train", key=("model", "name"))
     return Setup(data, task, model, example, on_device, begun_with)
+
+
+def open_spec_data(spec: TrainSpec) -> DataSets:
+    """Open every split of the spec as its task reads them."""
+    return open_data(spec.data, _reads(spec))
 
 
 def open_data(spec: DataSpec, reads: str = "labels") -> DataSets:
@@ -153,21 +172,34 @@ def build_task(spec: TrainSpec, data: DataSets) -> Task:
 
 def check_objective(spec: TrainSpec, task: Task) -> None:
     """Raise InputError where no evaluation produces the objective's metric."""
-    if spec.objective is None:
-        return
-    name = spec.objective.metric.removeprefix("val/")
+    if spec.objective is not None:
+        check_goal(spec.objective, task, ("objective", "metric"))
+
+
+def check_goals(objectives: Sequence[Objective], task: Task) -> None:
+    """Raise InputError where no evaluation produces one of a search's own `objectives`."""
+    with together() as step:
+        for number, objective in enumerate(objectives):
+            with step():
+                check_goal(objective, task, ("objectives", number, "metric"))
+
+
+def check_goal(objective: Objective, task: Task, key: Key) -> None:
+    """Raise InputError, about `key`, where no evaluation produces the metric."""
+    name = objective.metric.removeprefix("val/")
     if name not in task.metrics:
         # Those of each class (`f1/cat`) would make a long list of it.
         listed = [f"val/{metric}" for metric in task.metrics if "/" not in metric]
         raise InputError.of(
-            f"no evaluation of this task produces {spec.objective.metric}",
-            key=("objective", "metric"),
-            valid=did_you_mean(spec.objective.metric, listed),
+            f"no evaluation of this task produces {objective.metric}",
+            key=key,
+            valid=did_you_mean(objective.metric, listed),
         )
 
 
-def build_model(spec: TrainSpec, task: Task, train: Samples, example: Any) -> nn.Module:
+def build_model(spec: TrainSpec, task: Task, data: DataSets, example: Any) -> nn.Module:
     """Return the task's whole model for inputs like `example`: raw inputs in."""
+    train = data.train
     first = example[0]
     # A sample of one image, or of one image of each of two domains.
     is_image = isinstance(first, Tensor) and first.ndim in (3, 4)
@@ -183,7 +215,7 @@ def build_model(spec: TrainSpec, task: Task, train: Samples, example: Any) -> nn
         )
     with together() as step, step("data", "train"):
         images = train.shape is not None or isinstance(example, list)
-        figures = statistics(train, spec.seed) if images else None
+        figures = data.statistics(spec.seed) if images else None
     mean, std = (figures.mean, figures.std) if figures else (None, None)
     return tasks.assemble(task, net, mean, std)
 
@@ -283,7 +315,10 @@ def _check_labels(samples: Samples) -> None:
 def _two_samples(train: Samples, task: Task) -> tuple[Any, Any]:
     """Return two samples; InputError where they are not what the task learns from."""
     with together() as step, step("data", "train"):
-        inputs, targets = train.read(np.array([0, min(1, len(train) - 1)]))
+        indices = np.array([0, min(1, len(train) - 1)])
+        inputs, targets = train.read(indices)
+    if getattr(task, "one_size", False):
+        check_one_size(train, indices, inputs)
     with _mistakes(("task",), ("task",)):
         tasks.check_samples(task, inputs, targets)
     if not isinstance(inputs, Tensor | list):

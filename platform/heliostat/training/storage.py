@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 RESULT = "result.json"
-SKIPPED = "skipped-samples.csv"
 """What a job found, in its folder: `metrics`, and `output` for a prediction."""
+LEG_END = "leg.json"
+"""Where a trial of a search stands at the end of its newest leg, in its folder."""
+SKIPPED = "skipped-samples.csv"
+"""The samples that `on_error: skip` left out."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
