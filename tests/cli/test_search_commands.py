@@ -12,16 +12,8 @@ import pytest
 from heliostat import spec
 from heliostat.runtime.events import Note
 from heliostat.runtime.outcome import Outcome
+from small_specs import TRAIN
 
-TRAIN = """\
-kind: train
-name: digits
-model: {name: cnn_small}
-data: {train: "sklearn:digits", val: "sklearn:digits"}
-batch_size: 64
-epochs: 9
-optimizer: {name: sgd, lr: 0.1}
-"""
 TUNE = """\
 kind: tune
 name: digits-search

@@ -54,3 +54,9 @@ def mistakes(write: Callable[..., Path]) -> Callable[..., list[str]]:
         return str(caught.value).replace(f"{path.parent}/", "").splitlines()
 
     return mistakes
+
+
+@pytest.fixture
+def base(write: Callable[..., Path]) -> Path:
+    """Return the path of the train spec that searches search around."""
+    return write(name="base.yaml")

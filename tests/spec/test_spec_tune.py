@@ -26,24 +26,12 @@ from heliostat.spec import (
     load,
     parse,
 )
+from small_specs import TUNE
 
 Write = Callable[..., Path]
 Mistakes = Callable[..., list[str]]
 
-TUNE = """\
-kind: tune
-name: search
-train: base.yaml
-search:
-  optimizer.lr: {loguniform: [1.0e-4, 1.0]}
-trials: 8
-"""
-
-
-@pytest.fixture(autouse=True)
-def base(write: Write) -> Path:
-    """Return the path of the train spec that the searches search around."""
-    return write(name="base.yaml")
+pytestmark = pytest.mark.usefixtures("base")
 
 
 def test_every_space_is_read_and_comes_back_the_same(write: Write) -> None:

@@ -7,23 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from small_specs import TUNE
+
 Write = Callable[..., Path]
 Mistakes = Callable[..., list[str]]
 
-TUNE = """\
-kind: tune
-name: search
-train: base.yaml
-search:
-  optimizer.lr: {loguniform: [1.0e-4, 1.0]}
-trials: 8
-"""
-
-
-@pytest.fixture(autouse=True)
-def base(write: Write) -> Path:
-    """Return the path of the train spec that the searches search around."""
-    return write(name="base.yaml")
+pytestmark = pytest.mark.usefixtures("base")
 
 
 def test_mistakes_of_a_search_are_reported_together_in_their_order(mistakes: Mistakes) -> None:

@@ -17,29 +17,16 @@ from safetensors.torch import load_file
 import one_rank
 from command import ROOT
 from heliostat.training.journal import read_all
+from small_specs import TWO_NETS
 
 # Seconds, for a machine that is busy: importing torch alone may take ten.
 PATIENCE = 120.0
 
 WORLDS = (1, 2, 3)
 
-NET = """
-from torch import nn
-from heliostat.vision.classification import Classification
-from heliostat.vision.task import Turn
-
-def small():
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
-    )
-
-class Two(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = small(), small()
-    def forward(self, images):
-        return self.second(images)
-
+NET = (
+    TWO_NETS
+    + """
 class TwoTurns(Classification):
     def __init__(self, classes):
         super().__init__(classes)
@@ -53,6 +40,7 @@ class TwoTurns(Classification):
         own = self.loss(model, inputs, targets)
         return {"own": own, "other": self.alone(model, inputs, targets)}
 """
+)
 
 # No rank's slice of 35 is another's size; the third batch, of one sample, leaves ranks empty.
 SPEC = """

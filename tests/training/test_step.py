@@ -12,25 +12,11 @@ from torch import Tensor
 
 from heliostat.spec import Document, InputError
 from heliostat.training.journal import read_all
+from small_specs import TWO_NETS
 
-# No BatchNorm: its statistics are those of the part of a batch that it sees.
-NET = """
-from torch import nn
-from heliostat.vision.task import Turn
-from heliostat.vision.classification import Classification
-
-def small():
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
-    )
-
-class Two(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = small(), small()
-    def forward(self, images):
-        return self.second(images)
-
+NET = (
+    TWO_NETS
+    + """
 class TwoTurns(Classification):
     def __init__(self, classes):
         super().__init__(classes)
@@ -46,6 +32,7 @@ class TwoTurns(Classification):
             return Turn(name, loss, lambda model: getattr(model.net, name).parameters())
         self.turns = (of("first"), of("second"))
 """
+)
 
 Write = Callable[..., Document]
 Train = Callable[..., dict[str, float]]

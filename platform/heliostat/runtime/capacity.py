@@ -17,14 +17,13 @@ def trials_at_once(spec: TuneSpec, have: Mapping[str, float] | None = None) -> i
     """
     have = have or {"CPU": os.cpu_count() or 1, "GPU": math.inf}
     resources = spec.train.resources
-    workers = resources.max_workers
-    needs = {"CPU": workers * resources.cpus_per_worker, "GPU": workers * resources.gpus_per_worker}
+    needs = {name: resources.max_workers * each for name, each in resources.per_worker.items()}
     # How many GPUs a machine has is known when Ray runs there: infinity stands for "any number".
-    known = {name: each for name, each in needs.items() if each and have.get(name) != math.inf}
+    known = {name: each for name, each in needs.items() if have.get(name) != math.inf}
     room = min(int(have.get(name, 0) // each) for name, each in known.items())
     if room < 1:
-        what = ", ".join(f"{each:g} {name}" for name, each in needs.items() if each)
-        there = ", ".join(f"{have.get(name, 0):g}" for name, each in needs.items() if each)
+        what = ", ".join(f"{each:g} {name}" for name, each in needs.items())
+        there = ", ".join(f"{have.get(name, 0):g}" for name, each in needs.items())
         raise InputError.of(
             f"a trial needs {what}, and {there} are there",
             key=("train", "resources", "workers"),

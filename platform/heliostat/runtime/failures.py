@@ -66,7 +66,8 @@ def _lost(error: BaseException, records: list[Record], attempt: int) -> Fault:
     world = next((r["world_size"] for r in events(mine, "attempt_started")), 0)
     silent = set(range(world)) - {r["rank"] for r in events(mine, "failed")}
     failures = getattr(error, "worker_failures", {})
-    if any("OutOfMemory" in f"{type(f).__name__} {f}" for f in failures.values()):
+    # An actor that is lost outside a group of workers leaves no failures, only the error itself.
+    if any("OutOfMemory" in f"{type(f).__name__} {f}" for f in (*failures.values(), error)):
         message = "a worker was killed because its machine ran out of memory"
         return Fault(Failure("out_of_memory", message), worth_another=True)
     for rank, failure in sorted(failures.items()):

@@ -142,9 +142,12 @@ class Job:
         return bool(psutil.pid_exists(driver["pid"])) and driver["pid"] != os.getpid()
 
     def reopen(self, spec: Spec) -> None:
-        """Make an ended job one that runs again, with limits that may have been raised."""
+        """Claim an ended job, which runs again with limits that may have been raised.
+
+        Raises InputError, with nothing changed, where another process drives it.
+        """
+        self.claim()
         write_json(self.folder / "resolved.json", specs.dump(spec))
-        (self.folder / "ended.json").unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove a job that was never begun."""

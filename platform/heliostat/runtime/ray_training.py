@@ -70,9 +70,6 @@ def _trainer(config: dict[str, Any], resources: Resources, name: str) -> Any:
     from heliostat.runtime.lean_trainer import EmbeddedTrainer, LeanTrainer
 
     trainer = LeanTrainer if os.environ.get("RAY_ADDRESS") else EmbeddedTrainer
-    per_worker = {"CPU": resources.cpus_per_worker}
-    if resources.gpus_per_worker:
-        per_worker["GPU"] = resources.gpus_per_worker
     return trainer(
         train_worker,
         train_loop_config=config,
@@ -80,7 +77,7 @@ def _trainer(config: dict[str, Any], resources: Resources, name: str) -> Any:
         scaling_config=ScalingConfig(
             num_workers=resources.workers,  # type: ignore[arg-type]  # (min, max): elastic
             use_gpu=resources.gpus_per_worker > 0,
-            resources_per_worker=per_worker,
+            resources_per_worker=resources.per_worker,
         ),
         # A name used before would silently resume that run; retries are ours, so that what is
         # deterministic (the user's exception, a diverged loss) isn't tried again.

@@ -23,7 +23,7 @@ from heliostat.runtime.session import beginning, ray_session
 from heliostat.runtime.stopwatch import Stopwatch
 from heliostat.runtime.training_job import Preflight, conclude
 from heliostat.search.fixed import check_resumable
-from heliostat.search.ledger import Ledger, read_records
+from heliostat.search.ledger import LEDGER, Ledger, read_records
 from heliostat.search.search import Search
 from heliostat.search.suggesting import make_suggester
 from heliostat.spec import Document, InputError, TuneSpec, together
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from heliostat.training.setup import Setup
 
 Show = Callable[[Event], None]
-LEDGER = "ledger.jsonl"
 
 
 def run_search(document: Document, *, show: Show) -> Outcome:
@@ -62,7 +61,6 @@ def resume_search(job: Job, spec: TuneSpec, *, show: Show) -> Outcome:
     """
     ready = _prepared(spec, job.code)
     check_resumable(ready, Ledger(job.folder / LEDGER).records())
-    job.claim()
     job.reopen(spec)
     show(Note(f"resuming {job.id}"))
     return _search(job, ready, show)

@@ -17,6 +17,7 @@ from heliostat import spec as specs
 from heliostat.runtime.job import Job
 from heliostat.runtime.job_recorder import JobRecorder
 from heliostat.runtime.trial_book import TrialBook
+from heliostat.runtime.trial_folders import trial_folder
 from heliostat.spec import TuneSpec
 from heliostat.tracking import tags as tag
 from heliostat.tracking.describe import as_yaml
@@ -119,7 +120,7 @@ class SearchRecorder:
         if over and number not in self._journals and self._runs.complete(facts):
             self._book.changed.discard(number)
             return 0
-        folder = self._job.folder / "trials" / f"{number:04d}"
+        folder = trial_folder(self._job.folder, number)
         if number not in self._journals:
             self._journals[number] = _Following(JournalReader(folder / "journal"))
         following = self._journals[number]

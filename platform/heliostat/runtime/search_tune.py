@@ -107,10 +107,7 @@ def _bundles(resources: Resources) -> tune.PlacementGroupFactory:
     as nearly as a placement group allows."""
     if resources.max_workers > 1:
         return tune.PlacementGroupFactory([{"memory": 1.0}])
-    each: dict[str, int | float] = {"CPU": resources.cpus_per_worker}
-    if resources.gpus_per_worker:
-        each["GPU"] = resources.gpus_per_worker
-    return tune.PlacementGroupFactory([each])
+    return tune.PlacementGroupFactory([dict(resources.per_worker)])
 
 
 class _Legs(Searcher):

@@ -168,10 +168,8 @@ def _failure(job: Job, work: dict[str, Any], error: dict[str, Any] | None) -> Fa
         failure = explain(job, work["attempt"], RuntimeError(message)).failure
     except InputError as wrong:
         return Failure("input", str(wrong))
-    if failure.verdict != "worker_lost":
-        return failure
-    if "OutOfMemory" in message:
-        return Failure("out_of_memory", "a worker was killed because its machine ran out of memory")
     # It lives and could not say why in its journal: it failed before that was open.
     before = not error["lost"] and work["world_size"] == 1
-    return Failure("internal", message) if before else failure
+    if failure.verdict == "worker_lost" and before:
+        return Failure("internal", message)
+    return failure

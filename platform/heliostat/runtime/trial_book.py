@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from heliostat.search.ledger import Record, read_records
+from heliostat.search.ledger import LEDGER, Record, read_records
 from heliostat.search.state import State
 from heliostat.search.trials import ENDED, Descent
 from heliostat.tracking.trial_facts import TrialFacts
@@ -16,7 +16,7 @@ class TrialBook:
 
     def __init__(self, job: Path) -> None:
         """Begin at the start of the ledger, which need not exist yet."""
-        self._ledger = job / "ledger.jsonl"
+        self._ledger = job / LEDGER
         self._offset = 0
         self._state = State()
         self._started: dict[int, int] = {}  # unix ms of the first leg

@@ -12,8 +12,12 @@ from heliostat.search.trials import ENDED
 from heliostat.spec import TuneSpec
 from heliostat.training.storage import read_json, write_bytes, write_json
 
-TRIALS = "trials"
 _CLONED = "clone.json"
+
+
+def trial_folder(job: Path, number: int) -> Path:
+    """Return the folder of a trial of the search in the folder `job`."""
+    return job / "trials" / f"{number:04d}"
 
 
 class TrialFolders:
@@ -32,7 +36,7 @@ class TrialFolders:
 
     def of(self, number: int) -> Path:
         """Return the folder of a trial."""
-        return self._job / TRIALS / f"{number:04d}"
+        return trial_folder(self._job, number)
 
     def make(self, number: int) -> Path:
         """Return the folder of a trial, which is there then."""

@@ -26,6 +26,9 @@ from typing import Any
 
 Record = dict[str, Any]
 
+LEDGER = "ledger.jsonl"
+"""Its name in a search's folder."""
+
 
 def read_records(path: Path, offset: int = 0) -> tuple[list[Record], int]:
     """Return the whole records from byte `offset` on, and the offset behind the last of them.

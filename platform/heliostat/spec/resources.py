@@ -42,6 +42,12 @@ class Resources(Model):
         return self.workers if isinstance(self.workers, int) else self.workers[1]
 
     @property
+    def per_worker(self) -> dict[str, float]:
+        """What a worker takes, by Ray's names; a GPU only where one is asked for."""
+        gpus = {"GPU": float(self.gpus_per_worker)} if self.gpus_per_worker else {}
+        return {"CPU": float(self.cpus_per_worker), **gpus}
+
+    @property
     def elastic(self) -> bool:
         """Whether the number of workers may change while the job runs."""
         return self.min_workers < self.max_workers

@@ -116,7 +116,7 @@ class CheckpointStore:
         objective: float | None,
     ) -> None:
         try:
-            folder = self._folder / f"step-{step:010d}-a{self._attempt:04d}"
+            folder = folder_of(self._folder, step, self._attempt)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MANIFEST).unlink(missing_ok=True)
             save_file(weights, folder / WEIGHTS)
@@ -141,6 +141,11 @@ class CheckpointStore:
         sign = -1.0 if self._maximize else 1.0
         rated = [(sign * c.objective, c.step, c) for c in checkpoints if c.objective is not None]
         return [checkpoint for _, _, checkpoint in sorted(rated, key=lambda entry: entry[:2])]
+
+
+def folder_of(checkpoints: Path, step: int, attempt: int) -> Path:
+    """Return the folder of a checkpoint: each attempt writes under names of its own."""
+    return checkpoints / f"step-{step:010d}-a{attempt:04d}"
 
 
 def existing(folder: Path) -> list[Checkpoint]:

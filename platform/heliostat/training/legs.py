@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from heliostat.data.contact_sheet import sheet_of_samples
 from heliostat.spec import TrainSpec
-from heliostat.training.checkpoints import MANIFEST, Checkpoint, existing
+from heliostat.training.checkpoints import MANIFEST, Checkpoint, existing, folder_of
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
 from heliostat.training.host_memory import keep_freed_memory
@@ -30,7 +29,6 @@ from heliostat.training.loop import (
     training_batches,
 )
 from heliostat.training.losses import DivergedError
-from heliostat.training.package import package
 from heliostat.training.setup import Setup
 
 
@@ -89,11 +87,12 @@ def train_leg(spec: TrainSpec, setup: Setup, context: Context, *, until: int | N
 
 
 def finish_trial(
-    spec: TrainSpec, setup: Setup, context: Context, *, trial: Path, code: Path
+    spec: TrainSpec, setup: Setup, context: Context, *, trial: Path
 ) -> dict[str, float]:
-    """Evaluate the trial in the folder `trial` on test, draw its pictures and package its model.
+    """Evaluate the trial in the folder `trial` on test, and draw its pictures.
 
-    All of it goes to the context's folder. Returns the metrics by full name. A collective.
+    All of it goes to the context's folder. Afterwards `setup.model` holds the trial's best
+    weights. Returns the metrics by full name. A collective.
     """
     batches = training_batches(spec, setup, context)
     run = begin(spec, setup, context, batches.steps_per_epoch)
@@ -105,13 +104,7 @@ def finish_trial(
     if run.average is not None:
         run.model.load_state_dict(run.evaluated.state_dict())
     run.progress.step = checkpoint.step
-    metrics = {**checkpoint.state()["selected"], **last_look(run)}
-    if context.is_main:
-        package(spec, setup, context, code)
-        sheet = sheet_of_samples(setup.data.train, "train")
-        if sheet is not None:
-            context.reporter.picture("data/train", sheet, step=0)
-    return metrics
+    return {**checkpoint.state()["selected"], **last_look(run)}
 
 
 def clone_checkpoint(source: Path, step: int, trial: Path, *, attempt: int, maximize: bool) -> None:
@@ -130,7 +123,7 @@ def clone_checkpoint(source: Path, step: int, trial: Path, *, attempt: int, maxi
     best = max(rated, key=lambda each: sign * (each.objective or 0.0), default=chosen)
     own = existing(trial / "checkpoints")
     for each in dict.fromkeys((best, chosen)):
-        _copy(each, trial / "checkpoints" / f"step-{each.step:010d}-a{attempt:04d}")
+        _copy(each, folder_of(trial / "checkpoints", each.step, attempt))
     for each in own:
         (each.folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(each.folder, ignore_errors=True)

@@ -19,7 +19,7 @@ from heliostat.training.host_memory import keep_freed_memory
 from heliostat.training.loop import fit
 from heliostat.training.losses import DivergedError
 from heliostat.training.package import package
-from heliostat.training.setup import DataSets, set_up
+from heliostat.training.setup import DataSets, Setup, set_up
 from heliostat.training.stopping import Stopped
 from heliostat.training.storage import RESULT, SKIPPED, write_json
 from heliostat.training.system_metrics import sampling
@@ -33,9 +33,7 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
     (rank, verdict, traceback) and raised.
     """
     reporter = context.reporter
-    if context.is_main:
-        device = str(context.device)
-        reporter.event("attempt_started", world_size=context.world_size, device=device)
+    begin_attempt(context)
     with told_to_journal(context), sampling(context):
         if isinstance(spec, EntrypointSpec):
             metrics = _train_own(spec, context)
@@ -51,37 +49,57 @@ def _train_own(spec: EntrypointSpec, context: Context) -> dict[str, float]:
     reporter = context.reporter
     data = set_up_own(spec)
     if context.is_main and spec.data is not None and data is not None:
-        reporter.event("data", splits=data_facts(spec.data, data))
+        reporter.event("data", splits=_data_facts(spec.data, data))
     keep_freed_memory(context.device)
     metrics = run_entrypoint(spec, context, data)
     if context.is_main and data is not None:
-        reporter.event("fingerprints", splits=fingerprints(data))
+        reporter.event("fingerprints", splits=_fingerprints(data))
     return metrics
 
 
 def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, float]:
     reporter = context.reporter
     setup = set_up(spec)
-    if context.is_main:
-        reporter.event("data", splits=data_facts(spec.data, setup.data))
-        report_skipped(setup.data, context)
-        if setup.begun_with is not None:
-            reporter.event("weights", said=setup.begun_with)
+    tell_data(spec, setup, context)
+    if context.is_main and setup.begun_with is not None:
+        reporter.event("weights", said=setup.begun_with)
     keep_freed_memory(context.device)
     metrics = fit(spec, setup, context)
     if context.is_main:
         reporter.progress(phase="packaging the model")
-        package(spec, setup, context, code)
-        sheet = sheet_of_samples(setup.data.train, "train")
-        if sheet is not None:
-            reporter.picture("data/train", sheet, step=0)
-        # Fingerprints read all of the data, so they come when training no longer waits for them.
-        reporter.event("fingerprints", splits=fingerprints(setup.data))
+    hand_over(spec, setup, context, code)
     return metrics
 
 
-def data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
-    """Return what the record says of each split, by name."""
+def begin_attempt(context: Context, **facts: Any) -> None:
+    """Tell the journal that an attempt begins: rank 0 only."""
+    if context.is_main:
+        device = str(context.device)
+        context.reporter.event(
+            "attempt_started", world_size=context.world_size, device=device, **facts
+        )
+
+
+def tell_data(spec: TrainSpec, setup: Setup, context: Context) -> None:
+    """Tell the journal what is trained on, and what of it was left out: rank 0 only."""
+    if context.is_main:
+        context.reporter.event("data", splits=_data_facts(spec.data, setup.data))
+        _report_skipped(setup.data, context)
+
+
+def hand_over(spec: TrainSpec, setup: Setup, context: Context, code: Path) -> None:
+    """Package the model, draw the data, and tell the data's fingerprints: rank 0 only."""
+    if not context.is_main:
+        return
+    package(spec, setup, context, code)
+    sheet = sheet_of_samples(setup.data.train, "train")
+    if sheet is not None:
+        context.reporter.picture("data/train", sheet, step=0)
+    # Fingerprints read all of the data, so they come when training no longer waits for them.
+    context.reporter.event("fingerprints", splits=_fingerprints(setup.data))
+
+
+def _data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
     splits = {}
     for name, samples in data.splits().items():
         source = getattr(spec, name)
@@ -95,7 +113,7 @@ def data_facts(spec: DataSpec, data: DataSets) -> dict[str, Any]:
     return splits
 
 
-def report_skipped(data: DataSets, context: Context) -> None:
+def _report_skipped(data: DataSets, context: Context) -> None:
     """Record which samples `on_error: skip` left out: a count a split, and a list of them all."""
     rows = [(name, *row) for name, samples in data.splits().items() for row in samples.skipped]
     if rows:
@@ -105,8 +123,7 @@ def report_skipped(data: DataSets, context: Context) -> None:
             csv.writer(file).writerows([("split", "sample", "why"), *rows])
 
 
-def fingerprints(data: DataSets) -> dict[str, str]:
-    """Return the hash of each split's content, by name; it reads all of the data."""
+def _fingerprints(data: DataSets) -> dict[str, str]:
     return {name: samples.fingerprint for name, samples in data.splits().items()}
 
 

@@ -15,7 +15,7 @@ from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint, set_up_own
 from heliostat.training.legs import LegEnd, finish_trial, train_leg
 from heliostat.training.losses import DivergedError
-from heliostat.training.process import data_facts, fingerprints, report_skipped, told_to_journal
+from heliostat.training.process import begin_attempt, hand_over, tell_data, told_to_journal
 from heliostat.training.setup import DataSets, Setup, open_spec_data, set_up
 from heliostat.training.storage import LEG_END, RESULT, read_json, write_json
 
@@ -29,7 +29,7 @@ def run_leg(spec: TrainSpec | EntrypointSpec, context: Context, *, until: int | 
     A loop of the user's own knows no epochs: its leg is the whole trial. What goes wrong is told
     to the journal and raised.
     """
-    _begin_attempt(context)
+    begin_attempt(context, process=os.getpid())
     with told_to_journal(context):
         if isinstance(spec, EntrypointSpec):
             end = _own_leg(spec, context)
@@ -49,7 +49,7 @@ def run_finish(
 
     It leaves `result.json` and `model/` there, as a training job does.
     """
-    _begin_attempt(context)
+    begin_attempt(context, process=os.getpid())
     with told_to_journal(context):
         if isinstance(spec, EntrypointSpec):
             metrics = _take_over(context, trial)
@@ -63,12 +63,9 @@ def run_finish(
 
 def _finish(spec: TrainSpec, context: Context, trial: Path, code: Path) -> dict[str, float]:
     setup = _set_up(spec)
-    if context.is_main:
-        context.reporter.event("data", splits=data_facts(spec.data, setup.data))
-        report_skipped(setup.data, context)
-    metrics = finish_trial(spec, setup, context, trial=trial, code=code)
-    if context.is_main:
-        context.reporter.event("fingerprints", splits=fingerprints(setup.data))
+    tell_data(spec, setup, context)
+    metrics = finish_trial(spec, setup, context, trial=trial)
+    hand_over(spec, setup, context, code)
     return metrics
 
 
@@ -98,16 +95,6 @@ def _take_over(context: Context, trial: Path) -> dict[str, float]:
     if (trial / "model").is_dir() and context.is_main:
         shutil.copytree(trial / "model", context.folder / "model", dirs_exist_ok=True)
     return dict(read_json(trial / LEG_END)["metrics"])
-
-
-def _begin_attempt(context: Context) -> None:
-    if context.is_main:
-        context.reporter.event(
-            "attempt_started",
-            world_size=context.world_size,
-            device=str(context.device),
-            process=os.getpid(),
-        )
 
 
 def _set_up(spec: TrainSpec) -> Setup:
