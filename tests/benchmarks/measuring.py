@@ -158,16 +158,25 @@ def run_command(
 ) -> str:
     """Run a command in `folder` and return its stdout; RuntimeError if it fails."""
     folder.mkdir(parents=True, exist_ok=True)
-    # One thread a rank for both: Ray gives this to workers of one CPU, torchrun to its ranks.
-    whole = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    for name in ("HELIO_CLUSTER", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
-        whole.pop(name, None)
     done = subprocess.run(
-        command, cwd=folder, env=whole, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+        command,
+        cwd=folder,
+        env=surroundings(environment),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
     )
     if done.returncode not in allowed:
         raise RuntimeError(f"{' '.join(command)}: status {done.returncode}\n{done.stderr[-4000:]}")
     return done.stdout
+
+
+def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with `environment` in it, and with nobody's cluster."""
+    elsewhere = ("HELIO_CLUSTER", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
+    here = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    # One thread a rank for both: Ray gives this to workers of one CPU, torchrun to its ranks.
+    return {**here, "OMP_NUM_THREADS": "1", **environment}
 
 
 def read_lines(paths: Iterable[Path]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,9 +38,14 @@ def helio(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     """Return a function that runs one command with the given services in place of the real."""
     for name in ("HELIO_CLUSTER", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
 
     def type_in(*argv: str, **services: Any) -> Answered:
-        known: Any = {"load": lambda path, overrides: Read(path, list(overrides)), **services}
+        known: Any = {
+            "load": lambda path, overrides: Read(path, list(overrides)),
+            "cluster_here": lambda: None,
+            **services,
+        }
         status = main(argv, Services(**known))
         return Answered(status, *capfd.readouterr())
 

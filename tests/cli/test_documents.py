@@ -15,9 +15,16 @@ from typing import Any
 
 import pytest
 
+from heliostat.runtime.cluster.down import Down
+from heliostat.runtime.cluster.jobs import JobRow
+from heliostat.runtime.cluster.joining import Joined
+from heliostat.runtime.cluster.packing import Package
+from heliostat.runtime.cluster.status import Amount, Ended, Node, Status
+from heliostat.runtime.cluster.submission import Submission, Submitted
+from heliostat.runtime.cluster.up import Up
 from heliostat.runtime.outcome import Failure, Outcome
-from heliostat.runtime.submit import JobRow, Submission
 from heliostat.runtime.sync import Synced
+from heliostat.runtime.ui import Pages
 from heliostat.spec import parse
 from heliostat.spec.problems import InputError, Problem
 from heliostat.tracking.listing import RunRow, TrialRow
@@ -79,7 +86,7 @@ def spec_of(values: dict[str, Any]) -> Any:
     return lambda path, overrides: SimpleNamespace(path=path, spec=parse(values))
 
 
-def resumed(job, overrides, *, show) -> Outcome:
+def resumed(job, overrides, *, cluster, show) -> Outcome:
     return finished(None, local=False, cluster=None, show=show)
 
 
@@ -90,19 +97,61 @@ def faulty(document, *, deep) -> tuple[Problem, ...]:
 
 
 def planned(document, *, job, cluster) -> Submission:
+    folder = Path("/jobs/digits")
     return Submission(
-        job="digits-1",
+        id="digits-1",
         cluster=cluster,
         entrypoint="python -m heliostat.cli run a.yaml --json",
-        working_dir="/jobs/digits",
-        bytes=1024,
         env={"HELIO_JOB_ID": "digits-1"},
-        metadata={"name": "digits", "kind": "train"},
+        metadata={"job": "digits-1", "name": "digits", "kind": "train", "digest": "0af3"},
+        resources={"helio_jobs": 1.0},
+        package=Package(folder, (folder / "a.yaml",), 1024, ((".venv", 7, 4096),)),
+        notes=("7 files stay here: .venv 4 KiB",),
     )
 
 
 def served(*, host: str, port: int, opened) -> None:
-    opened(f"http://{host}:{port}")
+    opened(Pages(f"http://{host}:{port}", True, None))
+
+
+def served_already(*, host: str, port: int, opened) -> None:
+    opened(Pages("http://127.0.0.1:5000", False, Path("/home/mlflow-password")))
+
+
+def started(*, show, **options) -> Up:
+    return Up(
+        ray="10.0.0.1:6379",
+        dashboard="http://10.0.0.1:8265",
+        mlflow="http://10.0.0.1:5000",
+        token_file=Path("/home/ray-token"),
+        password_file=Path("/home/mlflow-password"),
+        join="ssh THAT_MACHINE helio join 10.0.0.1:6379 < /home/ray-token",
+        started=("ray", "mlflow"),
+        seconds=14.2,
+    )
+
+
+def joined(head, token, *, show) -> Joined:
+    return Joined(head, "http://10.0.0.1:8265", True, 6.1)
+
+
+def seen(cluster) -> Status:
+    cpus, gpus = Amount(2.0, 1.0), Amount(0.0, 0.0)
+    return Status(
+        cluster="http://10.0.0.1:8265",
+        mlflow="http://10.0.0.1:5000",
+        nodes=(Node("head", "10.0.0.1", True, True, cpus, gpus),),
+        cpus=cpus,
+        gpus=gpus,
+        jobs={"RUNNING": 1},
+        versions={"heliostat": "0.1.0", "mlflow": "3.17.2", "python": "3.11.9", "ray": "2.60.0"},
+    )
+
+
+def seen_dead(cluster) -> Status:
+    nothing = Amount(0.0, 0.0)
+    ended = Ended("Ray", "Ray's raylet [exit code=-9]", "/home/cluster/ray.log")
+    return Status(None, None, (), nothing, nothing, {}, {"python": "3.11.9"}, (ended,))
 
 
 COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -119,11 +168,15 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "sync": (["sync"], {"sync": lambda job: (Synced("digits-1", "0af3", 12, "FINISHED"),)}),
     "jobs": (
         ["jobs", "--cluster", "h:1"],
-        {"jobs": lambda cluster: (JobRow("digits-1", "digits", "RUNNING", NOW, "running"),)},
+        {
+            "jobs": lambda cluster: (
+                JobRow("digits-1", "digits", "train", "RUNNING", NOW, 7.5, "running"),
+            )
+        },
     ),
     "submit": (
         ["submit", "a.yaml", "--cluster", "h:1"],
-        {"plan": lambda document, *, job, cluster: None, "submit": lambda request: "digits-1"},
+        {"plan": planned, "submit": lambda request: Submitted("digits-1", "digits-1", new=True)},
     ),
     "submit_dry_run": (
         ["submit", "a.yaml", "--cluster", "h:1", "--dry-run"],
@@ -131,9 +184,12 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     ),
     "logs": (
         ["logs", "digits-1", "--cluster", "h:1"],
-        {"logs": lambda cluster, job, *, follow: iter(["one\n", "two\n"])},
+        {"logs": lambda cluster, job, *, follow, say: iter(["one\n", "two\n"])},
     ),
-    "stop": (["stop", "digits-1", "--cluster", "h:1"], {"stop": lambda cluster, job: "STOPPED"}),
+    "stop": (
+        ["stop", "digits-1", "--cluster", "h:1"],
+        {"stop": lambda cluster, job, *, wait, say: "STOPPED"},
+    ),
     "runs": (
         ["runs"],
         {
@@ -191,6 +247,12 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     ),
     "promote": (["promote", "digits", "3"], {"promote": lambda name, version, alias: 2}),
     "ui": (["ui"], {"ui": served}),
+    "ui_of_up": (["ui"], {"ui": served_already}),
+    "up": (["up", "--listen", "10.0.0.1"], {"up": started}),
+    "join": (["join", "10.0.0.1:6379"], {"join": joined, "token_is_here": lambda: False}),
+    "down": (["down"], {"down": lambda: Down(("ray", "mlflow"), 2)}),
+    "status": (["status", "--cluster", "h:1"], {"status": seen}),
+    "status_of_what_died": (["status"], {"status": seen_dead}),
 }
 
 

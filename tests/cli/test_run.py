@@ -168,7 +168,7 @@ def test_a_run_shows_its_specs_own_objective(helio) -> None:
 
 
 def test_resume_takes_raised_limits_and_ends_like_run(helio) -> None:
-    def resume(job, overrides, *, show):
+    def resume(job, overrides, *, cluster, show):
         show(Note(f"from step 40 with {list(overrides)}"))
         return Outcome(job, "0af3", "FINISHED", METRICS)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 
@@ -32,6 +33,50 @@ def test_what_is_written_is_there_by_its_name(store: Store, tmp_path: Path) -> N
     assert store.read("train/00000.parquet") == b"rows"
     store.download("train/00000.parquet", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"rows"
+
+
+def test_a_file_that_is_put_stays_and_replaces_what_was_there(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"new")
+    store.write("a/b", b"old")
+
+    store.put(tmp_path / "file", "a/b")
+
+    assert store.read("a/b") == b"new"
+    assert (tmp_path / "file").exists()
+
+
+def test_a_listing_tells_sizes_and_what_was_written_again(store: Store, tmp_path: Path) -> None:
+    for name in ("logs/a", "logs/deep/b", "logs-of-others", "c"):
+        store.write(name, name.encode())
+    before = store.entries("logs/")
+    assert {name: entry.size for name, entry in before.items()} == {"logs/a": 6, "logs/deep/b": 11}
+    assert sorted(store.entries("logs")) == ["logs-of-others", "logs/a", "logs/deep/b"]
+    assert sorted(store.entries()) == store.names()
+    assert store.entries("nothing/") == {}
+
+    store.write("logs/a", b"LOGS/A")
+    after = store.entries("logs/")
+    assert after["logs/a"].version != before["logs/a"].version
+    assert after["logs/deep/b"] == before["logs/deep/b"]
+
+
+def test_what_is_still_being_written_is_not_listed(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.part").write_bytes(b"half")
+
+    assert open_store(str(tmp_path / "set")).entries() == {}
+
+
+def test_a_large_file_goes_in_parts_and_comes_back_whole(s3: str, tmp_path: Path) -> None:
+    content = random.Random(0).randbytes(20 * 2**20)
+    (tmp_path / "file").write_bytes(content)
+    store = open_store(f"{s3}/set")
+
+    store.put(tmp_path / "file", "large")
+
+    assert store.entries()["large"].version.strip('"').endswith("-3")  # parts of 8 MiB
+    store.download("large", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
 
 
 def test_deleting_leaves_the_others_and_does_not_mind_what_is_gone(store: Store) -> None:

@@ -357,7 +357,7 @@ TRAINING: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "secret": (
         {"env": {"HF_TOKEN": {"secret": "hf"}}},
-        ("env.HF_TOKEN: there is no secret 'hf'; the file .*/secrets/hf",),
+        ("env.HF_TOKEN: there is no secret 'hf'; the file .*/secrets/hf, or the variable .*_HF",),
     ),
     "no module": (
         {"model.name": "nothing:Net"},
@@ -665,7 +665,7 @@ def failure(bench: Bench, changes: Mapping[str, Any]) -> Fault:
     document = specs.load(bench.spec(TRAIN, changes))
     assert isinstance(document.spec, TrainSpec)
     job = Job.create(document, local=True)
-    error = run_here(job, document.spec, 1, watch=lambda: None)
+    error = run_here(job, document.spec, 1, watch=lambda: None, show=lambda event: None)
     assert error is not None
     return explain(job, 1, error)
 

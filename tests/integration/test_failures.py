@@ -15,6 +15,7 @@ from torch import equal
 from command import DIGITS, Helio, sets
 from heliostat.training.journal import events, read_all
 from heliostat.training.storage import read_json
+from jobs import wait_for_step
 
 TROUBLE = '''
 import os, signal, time
@@ -175,17 +176,3 @@ def test_a_driver_that_is_killed_leaves_a_run_that_says_failed(helio: Helio, spe
     run = MlflowClient(helio.tracking).get_run(recorded["run_id"])
     assert run.info.status == "FAILED"
     assert run.data.tags["heliostat.ended_because"] == "the driver process died"
-
-
-def wait_for_step(helio: Helio, process: Any, step: int) -> str:
-    """Return the newest job's id once its progress has come to `step`."""
-    deadline = time.monotonic() + 120
-    before = {path.name for path in (helio.home / "jobs").iterdir()}
-    while time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
-        for folder in (helio.home / "jobs").iterdir():
-            progress = read_json(folder / "progress.json") if folder.name not in before else None
-            if progress and progress.get("step", 0) >= step:
-                return folder.name
-        time.sleep(0.05)
-    raise AssertionError("training did not begin within two minutes")

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,74 +11,30 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from heliostat.spec.problems import InputError
 from heliostat.tracking.models import download, resolve, weights_file
 from heliostat.tracking.packaging import log_model
 from heliostat.tracking.registry import register
 from heliostat.tracking.runs import finish, open_run
-from heliostat.tracking.server import TrackingAway, ping
+from heliostat.tracking.server import TrackingAway
 from heliostat.tracking.shipper import Shipper
-
-
-class Server:
-    """An `mlflow server` on a free port of this machine."""
-
-    def __init__(self, folder: Path, database: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._folder, self._database = folder, database
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._database}"]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self._folder,
-                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + 90
-        while not self._answers():
-            assert self._process.poll() is None, (self._folder / "server.log").read_text()
-            assert time.monotonic() < deadline, "the MLflow server did not start in 90 s"
-            time.sleep(0.2)
-
-    def stop(self) -> None:
-        if self._process:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-        while self._answers():
-            time.sleep(0.05)
-
-    def _answers(self) -> bool:
-        try:
-            ping(self.uri)
-        except InputError:
-            return False
-        return True
+from mlflow_server import MlflowServer
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> Iterator[MlflowServer]:
     folder = tmp_path_factory.mktemp("server")
     database = folder / "mlflow.db"
     database.write_bytes(empty_database.read_bytes())
-    server = Server(folder, database)
+    server = MlflowServer(folder, f"sqlite:///{database}")
     server.start()
     yield server
     server.stop()
 
 
 def test_an_outage_delays_records_and_loses_or_doubles_none(
-    server: Server, exported: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    server: MlflowServer, exported: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     uri = server.uri
     tags = {"heliostat.kind": "train"}

@@ -41,7 +41,8 @@ def leg(
     spec: TrainSpec, folder: Path, attempt: int, until: int | None, stop: Path | None = None
 ) -> LegEnd:
     reporter = Reporter(folder, attempt=attempt)
-    context = Context(folder=folder, reporter=reporter, attempt=attempt, stop=stop)
+    told = stop.exists if stop is not None else None
+    context = Context(folder=folder, reporter=reporter, attempt=attempt, stop=told)
     return run_leg(spec, context, until=until)
 
 

@@ -68,17 +68,23 @@ def run(
 
 
 def resume(
-    context: typer.Context, job: JobId, overrides: Overrides = None, as_json: AsJson = False
+    context: typer.Context,
+    job: JobId,
+    overrides: Overrides = None,
+    cluster: Cluster = None,
+    as_json: AsJson = False,
 ) -> int:
     """Go on with a job that ended before its time.
 
-    It goes on in the same MLflow run, from the newest checkpoint that verifies.
+    It goes on in the same MLflow run, from the newest checkpoint that verifies; with --cluster (or
+    HELIO_CLUSTER), on the cluster that it ran on.
     """
     services: Services = context.obj
+    address = cluster_to_run_on(cluster, local=False)
 
     def rest_of_job(show: Show) -> Outcome:
         show(Phase(f"reading job {job}"))
-        return services.resume(job, overrides or (), show=show)
+        return services.resume(job, overrides or (), cluster=address, show=show)
 
     return _to_its_end(rest_of_job, as_json=as_json, animated=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
-from heliostat.cli import checking, cluster, jobs, looking, records, serving
+from heliostat.cli import checking, cluster, jobs, looking, records, serving, standing
 from heliostat.cli.data import data_app
 from heliostat.cli.services import Services
 
@@ -90,6 +90,10 @@ for _command in (
     jobs.run,
     checking.check,
     jobs.resume,
+    standing.up,
+    standing.join,
+    standing.down,
+    standing.status,
     cluster.submit,
     cluster.jobs,
     cluster.logs,

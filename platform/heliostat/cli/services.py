@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from heliostat.data.manifest import Manifest
+    from heliostat.runtime.cluster.down import Down
+    from heliostat.runtime.cluster.joining import Joined
+    from heliostat.runtime.cluster.status import Status
+    from heliostat.runtime.cluster.submission import Submission, Submitted
+    from heliostat.runtime.cluster.up import Up
     from heliostat.runtime.events import Event
     from heliostat.runtime.outcome import Outcome
-    from heliostat.runtime.submit import Submission
+    from heliostat.runtime.ui import Pages
     from heliostat.search.plan import Plan as SearchPlan
     from heliostat.spec import Document, TuneSpec
     from heliostat.spec.problems import Problem
@@ -44,7 +49,12 @@ class Resume(Protocol):
     """Goes on with a job."""
 
     def __call__(
-        self, job: str, overrides: Sequence[str], *, show: Callable[[Event], None]
+        self,
+        job: str,
+        overrides: Sequence[str],
+        *,
+        cluster: str | None,
+        show: Callable[[Event], None],
     ) -> Outcome:
         """Return how the job ended."""
 
@@ -63,6 +73,31 @@ class Check(Protocol):
         """Return warnings; errors are raised as one InputError."""
 
 
+class StartUp(Protocol):
+    """Starts a cluster's head and an MLflow server here."""
+
+    def __call__(
+        self,
+        *,
+        listen: str | None,
+        port: int | None,
+        dashboard_port: int | None,
+        mlflow_port: int | None,
+        jobs_at_once: int | None,
+        storage: str | None,
+        artifacts: str | None,
+        show: Callable[[str], None],
+    ) -> Up:
+        """Return how what runs then is reached; an InputError means that nothing was started."""
+
+
+class Join(Protocol):
+    """Makes this machine a node of a cluster."""
+
+    def __call__(self, head: str, token: str | None, *, show: Callable[[str], None]) -> Joined:
+        """Return what it is a node of; without a `token`, the one that is here counts."""
+
+
 class Plan(Protocol):
     """Makes the request for Ray Jobs."""
 
@@ -73,8 +108,17 @@ class Plan(Protocol):
 class Logs(Protocol):
     """Reads a job's log."""
 
-    def __call__(self, cluster: str, job: str, *, follow: bool) -> Iterator[str]:
+    def __call__(
+        self, cluster: str, job: str, *, follow: bool, say: Callable[[str], None]
+    ) -> Iterator[str]:
         """Return the log in pieces; with `follow`, until the job ends."""
+
+
+class Stop(Protocol):
+    """Stops a job."""
+
+    def __call__(self, cluster: str, job: str, *, wait: bool, say: Callable[[str], None]) -> str:
+        """Return its status; with `wait`, that of its end."""
 
 
 class ImportData(Protocol):
@@ -95,7 +139,7 @@ class ImportData(Protocol):
 class Ui(Protocol):
     """Serves the MLflow UI."""
 
-    def __call__(self, *, host: str, port: int, opened: Callable[[str], None]) -> None:
+    def __call__(self, *, host: str, port: int, opened: Callable[[Pages], None]) -> None:
         """Call `opened` with the address once it answers, and return after Ctrl-C."""
 
 
@@ -113,7 +157,17 @@ def _run(
     return run(document, local=local, cluster=cluster, show=show)
 
 
-def _resume(job: str, overrides: Sequence[str], *, show: Callable[[Event], None]) -> Outcome:
+def _resume(
+    job: str,
+    overrides: Sequence[str],
+    *,
+    cluster: str | None,
+    show: Callable[[Event], None],
+) -> Outcome:
+    if cluster is not None:
+        from heliostat.runtime.cluster.remote_run import resume_there
+
+        return resume_there(job, overrides, cluster=cluster, show=show)
     from heliostat.runtime.resume import resume
 
     return resume(job, overrides, show=show)
@@ -149,34 +203,90 @@ def _sync(job: str | None) -> Sequence[DataclassInstance]:
     return sync(job)
 
 
+def _up(
+    *,
+    listen: str | None,
+    port: int | None,
+    dashboard_port: int | None,
+    mlflow_port: int | None,
+    jobs_at_once: int | None,
+    storage: str | None,
+    artifacts: str | None,
+    show: Callable[[str], None],
+) -> Up:
+    from heliostat.runtime.cluster.settings import Wanted
+    from heliostat.runtime.cluster.up import up
+
+    wanted = Wanted(listen, port, dashboard_port, mlflow_port, jobs_at_once, storage, artifacts)
+    return up(wanted, show=show)
+
+
+def _token_is_here() -> bool:
+    from heliostat.runtime.cluster.asking import token
+
+    return token() is not None
+
+
+def _join(head: str, token: str | None, *, show: Callable[[str], None]) -> Joined:
+    from heliostat.runtime.cluster.joining import join
+
+    return join(head, token, show=show)
+
+
+def _down() -> Down:
+    from heliostat.runtime.cluster.down import down
+
+    return down()
+
+
+def _status(cluster: str | None) -> Status:
+    from heliostat.runtime.cluster.status import status
+
+    return status(cluster)
+
+
+def _cluster_here() -> str | None:
+    from heliostat.runtime.cluster.running import ray_here
+
+    here = ray_here()
+    return None if here is None else here.address
+
+
 def _plan(document: Document, *, job: str | None, cluster: str) -> Submission:
-    from heliostat.runtime.submit import plan
+    from heliostat.runtime.cluster.submission import plan
 
     return plan(document, job=job, cluster=cluster)
 
 
-def _submit(submission: Submission) -> str:
-    from heliostat.runtime.submit import submit
+def _submit(request: Submission) -> Submitted:
+    from heliostat.runtime.cluster.submission import submit
 
-    return submit(submission)
+    return submit(request)
 
 
 def _jobs(cluster: str) -> Sequence[DataclassInstance]:
-    from heliostat.runtime.submit import jobs
+    from heliostat.runtime.cluster.jobs import jobs
 
     return jobs(cluster)
 
 
-def _logs(cluster: str, job: str, *, follow: bool) -> Iterator[str]:
-    from heliostat.runtime.submit import logs
+def _logs(cluster: str, job: str, *, follow: bool, say: Callable[[str], None]) -> Iterator[str]:
+    from heliostat.runtime.cluster.following import logs
 
-    return logs(cluster, job, follow=follow)
+    return logs(cluster, job, follow=follow, say=say)
 
 
-def _stop(cluster: str, job: str) -> str:
-    from heliostat.runtime.submit import stop
+def _kept_log(job: str) -> str:
+    with _tracking() as uri:
+        from heliostat.tracking.kept_logs import driver_log
 
-    return stop(cluster, job)
+        return driver_log(uri, job)
+
+
+def _stop(cluster: str, job: str, *, wait: bool, say: Callable[[str], None]) -> str:
+    from heliostat.runtime.cluster.jobs import stop
+
+    return stop(cluster, job, wait=wait, say=say)
 
 
 def _import_data(
@@ -193,7 +303,7 @@ def _import_data(
     return import_dataset(open_listing(source, format), dest, replace=replace, show=show)
 
 
-def _ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
+def _ui(*, host: str, port: int, opened: Callable[[Pages], None]) -> None:
     from heliostat.runtime.ui import ui
 
     ui(host=host, port=port, opened=opened)
@@ -289,11 +399,22 @@ class Services:
     trials_at_once: Callable[[TuneSpec], int] = _trials_at_once
     check: Check = _check
     sync: Callable[[str | None], Sequence[DataclassInstance]] = _sync
+    up: StartUp = _up
+    token_is_here: Callable[[], bool] = _token_is_here
+    """Whether this machine has a token for Ray."""
+    join: Join = _join
+    down: Callable[[], Down] = _down
+    status: Callable[[str | None], Status] = _status
+    """Without an address, of the cluster that runs here."""
+    cluster_here: Callable[[], str | None] = _cluster_here
+    """The address of the cluster that `helio up` or `helio join` made this machine part of."""
     plan: Plan = _plan
-    submit: Callable[[Submission], str] = _submit
+    submit: Callable[[Submission], Submitted] = _submit
     jobs: Callable[[str], Sequence[DataclassInstance]] = _jobs
     logs: Logs = _logs
-    stop: Callable[[str, str], str] = _stop
+    kept_log: Callable[[str], str] = _kept_log
+    """The log of a job that has ended, as MLflow keeps it."""
+    stop: Stop = _stop
     import_data: ImportData = _import_data
     ui: Ui = _ui
     runs: Callable[[str | None], Sequence[DataclassInstance]] = _runs

@@ -8,13 +8,14 @@ from typing import Any
 from heliostat.cli.wording import duration, number
 from heliostat.runtime.outcome import Failure, Outcome, Status
 
-EXIT_STATUS: dict[Status, int] = {"FINISHED": 0, "FAILED": 1, "KILLED": 130}
+EXIT_STATUS: dict[Status, int] = {"FINISHED": 0, "FAILED": 1, "KILLED": 130, "RUNNING": 130}
 SHOWN_METRICS = 12
 
 _ENDED: dict[Status, str] = {
     "FINISHED": "finished in",
     "FAILED": "failed after",
     "KILLED": "interrupted after",
+    "RUNNING": "runs on, on the cluster, after",
 }
 
 
@@ -70,4 +71,8 @@ def _metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
 def _next_step(outcome: Outcome) -> str:
     if outcome.status == "FINISHED":
         return "See it with: helio ui"
+    if outcome.status == "RUNNING":
+        return (
+            f"Follow it with: helio logs {outcome.job} -f; stop it with: helio stop {outcome.job}"
+        )
     return f"Go on with: helio resume {outcome.job}"

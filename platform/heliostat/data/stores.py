@@ -1,4 +1,4 @@
-"""Where a data set's files lie: a local folder, or a prefix of an S3 bucket.
+"""Where a data set's or a job's files lie: a local folder, or a prefix of an S3 bucket.
 
 Credentials, region and endpoint are found as boto3 finds them (AWS_ENDPOINT_URL, profiles, roles).
 """
@@ -10,11 +10,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from heliostat.data.paths import one_line
 from heliostat.spec.problems import InputError
@@ -24,6 +24,15 @@ SCRATCH = ".importing"
 
 PART = ".part"
 """What the name of a file that is being written ends with."""
+
+
+class Entry(NamedTuple):
+    """A file of a store as its listing tells it."""
+
+    size: int
+    """Bytes."""
+    version: str
+    """Another one once the file was written again."""
 
 
 class Store(Protocol):
@@ -42,11 +51,20 @@ class Store(Protocol):
     def upload(self, file: Path, name: str) -> None:
         """Move a local file in, whole or not at all."""
 
+    def put(self, file: Path, name: str) -> None:
+        """Copy a local file in, whole or not at all."""
+
     def write(self, name: str, content: bytes) -> None:
         """Write a file, whole or not at all."""
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted; none where the folder is not there."""
+
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """Return the files whose names begin with `prefix` (a folder's: `logs/`), by name.
+
+        What is being written, or was when its writer died, is not among them.
+        """
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files, and folders that this leaves empty; those that are gone are no error."""
@@ -97,17 +115,15 @@ class LocalFolder:
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.move(file, self.root / name)
 
+    def put(self, file: Path, name: str) -> None:
+        """Copy beside it, then rename."""
+        with self._usable(), self._part_of(name) as part:
+            shutil.copyfile(file, part)
+
     def write(self, name: str, content: bytes) -> None:
         """Write beside it, then rename."""
-        with self._usable():
-            target = self.root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(target.name + PART)
-            try:
-                part.write_bytes(content)
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+        with self._usable(), self._part_of(name) as part:
+            part.write_bytes(content)
 
     def names(self) -> list[str]:
         """Return the names of all files at any depth."""
@@ -116,9 +132,22 @@ class LocalFolder:
         with self._usable():
             return sorted(
                 Path(folder, name).relative_to(self.root).as_posix()
-                for folder, _, names in os.walk(self.root, onerror=_raise)
+                for folder, _, names in os.walk(self.root, onerror=_raise_but_of_the_gone)
                 for name in names
             )
+
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """Return the files at any depth whose names begin so."""
+        folder = prefix[: prefix.rfind("/") + 1]
+        names = (folder + name for name in LocalFolder(self.root / folder).names())
+        found = {}
+        for name in names:
+            if name.startswith(prefix) and not name.endswith(PART):
+                with self._usable(), suppress(FileNotFoundError):
+                    facts = (self.root / name).stat()
+                    version = f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_size}"
+                    found[name] = Entry(facts.st_size, version)
+        return found
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files; the root goes too when it is left empty."""
@@ -142,6 +171,18 @@ class LocalFolder:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _part_of(self, name: str) -> Iterator[Path]:
+        """Give a file to write, which takes the name once it is whole."""
+        target = self.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + PART)
+        try:
+            yield part
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
@@ -174,10 +215,14 @@ class S3Folder:
             self._client.download_file(self.bucket, self._key(name), str(to))
 
     def upload(self, file: Path, name: str) -> None:
-        """Upload a file, large ones in parts at once, and remove it."""
+        """Upload a file as `put` does, and remove it."""
+        self.put(file, name)
+        file.unlink()
+
+    def put(self, file: Path, name: str) -> None:
+        """Upload a file, large ones in parts at once."""
         with self._usable(name):
             self._client.upload_file(str(file), self.bucket, self._key(name))
-        file.unlink()
 
     def write(self, name: str, content: bytes) -> None:
         """Write an object."""
@@ -186,14 +231,22 @@ class S3Folder:
 
     def names(self) -> list[str]:
         """Return the names of all objects below the prefix."""
+        return sorted(self.entries())
+
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """Return the objects whose keys go on so below the prefix."""
         start = self._key("")
         with self._usable():
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=start
+                Bucket=self.bucket, Prefix=start + prefix
             )
-            keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        # Consoles make an object "prefix/" for what they show as a folder.
-        return sorted(key.removeprefix(start) for key in keys if not key.endswith("/"))
+            return {
+                entry["Key"].removeprefix(start): Entry(entry["Size"], entry["ETag"])
+                for page in pages
+                for entry in page.get("Contents", ())
+                # Consoles make an object "prefix/" for what they show as a folder.
+                if not entry["Key"].endswith("/")
+            }
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects, one by one: not every server knows the call for many."""
@@ -283,5 +336,7 @@ def _problem(message: str, valid: str = "") -> InputError:
     return InputError.of(message, key=("uri",), valid=valid)
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _raise_but_of_the_gone(error: OSError) -> None:
+    # A folder that was removed meanwhile holds no files.
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -17,6 +17,7 @@ from heliostat.runtime.events import Event, Note, Phase, Progress
 from heliostat.runtime.fan_out import Range, in_process, over_actors
 from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
+from heliostat.runtime.model_files import pack_for_others
 from heliostat.runtime.outcome import Failure, Outcome, Status
 from heliostat.runtime.predictions import check_output, schema, writing
 from heliostat.runtime.preparing import check_surroundings
@@ -136,7 +137,9 @@ class _Batch:
         if self.local:
             return in_process(ranges, lambda: BatchWorker(*args), method)
         self.show(Phase("starting workers"))
-        return over_actors(ranges, args, method, self.spec.resources)
+        return over_actors(
+            ranges, (*args, pack_for_others(self.model)), method, self.spec.resources
+        )
 
 
 def predict(batch: _Batch, output: Path) -> dict[str, Any]:

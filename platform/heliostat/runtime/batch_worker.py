@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliostat.runtime import environment
 from heliostat.runtime.evaluable import task_of
+from heliostat.runtime.model_files import Packed, unpacked
 from heliostat.runtime.outputs import Given, kind_of
 from heliostat.runtime.registered_model import LocalModel
 from heliostat.runtime.worker import make_importable
@@ -21,9 +22,22 @@ if TYPE_CHECKING:
 class BatchWorker:
     """A registered model and a source, ready to be asked for rows [start, stop)."""
 
-    def __init__(self, model: LocalModel, spec: PredictSpec | EvaluateSpec, code: str) -> None:
-        """Load the model by stock MLflow, no pickle allowed, and open the spec's source."""
+    def __init__(
+        self,
+        model: LocalModel,
+        spec: PredictSpec | EvaluateSpec,
+        code: str,
+        packed: Packed | None = None,
+    ) -> None:
+        """Load the model by stock MLflow, no pickle allowed, and open the spec's source.
+
+        The model's files are those of `packed`, where they are not on this machine.
+        """
         environment.apply(spec.env)
+        if packed is not None:
+            import ray
+
+            model = unpacked(model, packed, ray.get)
         os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
         make_importable(code)
         from heliostat.tracking.serving import load_predictor

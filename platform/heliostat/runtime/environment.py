@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from heliostat.spec import InputError, Secret
 def apply(env: Mapping[str, str | Secret]) -> None:
     """Set the variables; a secret's value is read here, on the machine that needs it.
 
-    `{secret: NAME}` is the content of `HELIO_HOME/secrets/NAME`. Raises InputError where there is
-    no such file. No value is printed, logged or stored.
+    `{secret: NAME}` is the content of `HELIO_HOME/secrets/NAME`, else the value of the variable
+    `HELIO_SECRET_NAME` (in capitals; what is no letter or digit is `_`), which is how a cluster
+    hands secrets to its processes. Raises InputError where there is neither. No value is
+    printed, logged or stored.
     """
     for name, value in env.items():
         os.environ[name] = _secret(name, value) if isinstance(value, Secret) else value
@@ -32,6 +35,15 @@ def _secret(name: str, reference: Secret) -> str:
     try:
         return path.read_text().strip()
     except OSError as error:
+        variable = _variable(reference.secret)
+        if variable in os.environ:
+            return os.environ[variable].strip()
         raise InputError.of(
-            f"there is no secret {reference.secret!r}", key=("env", name), valid=f"the file {path}"
+            f"there is no secret {reference.secret!r}",
+            key=("env", name),
+            valid=f"the file {path}, or the variable {variable}",
         ) from error
+
+
+def _variable(secret: str) -> str:
+    return "HELIO_SECRET_" + re.sub(r"[^A-Z0-9]", "_", secret.upper())

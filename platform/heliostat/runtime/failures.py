@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from heliostat.runtime.job import Job
+from heliostat.runtime.node import OtherMachine
 from heliostat.runtime.outcome import Failure
 from heliostat.runtime.worker import TrainingFailed
 from heliostat.spec import InputError, Problem
 from heliostat.training.journal import Record, events, read_all
+from heliostat.training.storage_away import StorageAway
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ def explain(job: Job, attempt: int, error: BaseException) -> Fault:
     The rank that failed first is believed: the others fail because it is gone. Raises
     InputError where that rank found the job's input wrong before it began to train.
     """
+    _check_machines(error)
     records = read_all(job.folder / "journal")
     told = [r for r in events(records, "failed") if r["attempt"] == attempt]
     own = sorted((r for r in told if r["verdict"] != "worker_lost"), key=lambda r: int(r["time"]))
@@ -35,6 +38,12 @@ def explain(job: Job, attempt: int, error: BaseException) -> Fault:
     if own:
         return _from_journal(own[0])
     return _lost(error, records, attempt)
+
+
+def _check_machines(error: BaseException) -> None:
+    for failure in getattr(error, "worker_failures", {}).values():
+        if isinstance(failure, OtherMachine):
+            raise InputError.of(str(failure))
 
 
 def next_attempt(job: Job) -> int:
@@ -71,6 +80,8 @@ def _lost(error: BaseException, records: list[Record], attempt: int) -> Fault:
         message = "a worker was killed because its machine ran out of memory"
         return Fault(Failure("out_of_memory", message), worth_another=True)
     for rank, failure in sorted(failures.items()):
+        if isinstance(failure, StorageAway):
+            return Fault(Failure("storage", f"on rank {rank}: {failure}"), worth_another=False)
         if _could_not_start(failure):
             message = f"on rank {rank}: {type(failure).__name__}: {failure}"
             return Fault(Failure("internal", message), worth_another=False)

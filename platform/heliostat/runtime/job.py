@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
-
 from heliostat import spec as specs
-from heliostat.runtime.home import jobs_folder
+from heliostat.runtime import job_storage, kept_code
+from heliostat.runtime.home import jobs_folder, storage
+from heliostat.runtime.job_logs import driver_output
+from heliostat.runtime.living import still_lives
 from heliostat.spec import Document, InputError, Spec
 from heliostat.training.storage import read_json, write_bytes, write_json
 
@@ -45,10 +46,12 @@ class Job:
             "created": time.time(),
             "command": sys.argv,
             "local": local,
+            "storage": storage() if not local and document.spec.kind in job_storage.KINDS else None,
         }
         fresh = not job.folder.exists()
         try:
             job.folder.mkdir(parents=True, exist_ok=True)
+            kept_code.keep(document.folder, job.folder)
             write_bytes(job.folder / "spec.yaml", document.text.encode())
             write_json(job.folder / "resolved.json", specs.dump(document.spec))
             write_json(job.folder / "job.json", facts)
@@ -68,10 +71,11 @@ class Job:
 
     @classmethod
     def open(cls, job_id: str) -> Job:
-        """Return an existing job; InputError if there is none of this id."""
+        """Return an existing job, if need be from HELIO_STORAGE; InputError if there is none."""
         job = cls.named(job_id)
-        if not (job.folder / "job.json").exists():
-            raise InputError.of(f"no job {job_id} in {jobs_folder()}", valid=_known())
+        if not (job.folder / "job.json").exists() and not job_storage.fetch(job):
+            places = " or ".join(map(str, filter(None, (jobs_folder(), storage()))))
+            raise InputError.of(f"no job {job_id} in {places}", valid=_known())
         return job
 
     @property
@@ -110,6 +114,7 @@ class Job:
         """Write how the job ended under `driver`: by default the one that has it now."""
         facts["driver"] = self.claimed_by if driver is None else driver
         write_json(self.folder / "ended.json", facts)
+        job_storage.tell_end(self)
 
     def claim(self) -> None:
         """Say that this process drives the job, which has not ended.
@@ -124,7 +129,10 @@ class Job:
                 lock.close()
                 raise InputError.of(f"job {self.id} is running", valid="wait for its end") from None
             _CLAIMED[self.folder] = lock
-        write_json(self.folder / "driver.json", {"host": platform.node(), "pid": os.getpid()})
+        output = driver_output()
+        facts = {"host": platform.node(), "pid": os.getpid(), "time": time.time()}
+        facts["output"] = output and str(output)
+        write_json(self.folder / "driver.json", facts)
         (self.folder / "ended.json").unlink(missing_ok=True)
 
     @property
@@ -134,12 +142,18 @@ class Job:
         return None if driver is None else int(driver["pid"])
 
     @property
+    def driver_output(self) -> Path | None:
+        """The file with what that process has said, where Ray Jobs started it."""
+        output = (read_json(self.folder / "driver.json") or {}).get("output")
+        return Path(output) if output else None
+
+    @property
     def driven(self) -> bool:
         """Whether the process that last claimed the job still lives, as far as is known."""
         driver = read_json(self.folder / "driver.json")
         if driver is None or self.ended is not None or driver["host"] != platform.node():
             return False
-        return bool(psutil.pid_exists(driver["pid"])) and driver["pid"] != os.getpid()
+        return driver["pid"] != os.getpid() and still_lives(driver["pid"], driver["time"])
 
     def reopen(self, spec: Spec) -> None:
         """Claim an ended job, which runs again with limits that may have been raised.
@@ -148,9 +162,13 @@ class Job:
         """
         self.claim()
         write_json(self.folder / "resolved.json", specs.dump(spec))
+        facts = self.facts
+        if spec.kind == "train" and not facts.get("local") and not facts.get("storage"):
+            write_json(self.folder / "job.json", {**facts, "storage": storage()})
 
     def discard(self) -> None:
         """Remove a job that was never begun."""
+        job_storage.withdraw(self)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from heliostat import spec as specs
+from heliostat.runtime import job_logs
 from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
 from heliostat.spec import Spec, TuneSpec
 from heliostat.tracking import tags as tag
 from heliostat.tracking.datasets import DatasetFacts, log_datasets
 from heliostat.tracking.describe import attach, describe
+from heliostat.tracking.kept_logs import LOGS
 from heliostat.tracking.modeling import log_and_register
 from heliostat.tracking.runs import beat, finish, open_run
 from heliostat.tracking.server import artifact_root
@@ -105,6 +107,7 @@ class JobRecorder:
         metric = _objective(self._job.spec).get("metric", "")
         if metric in ended["metrics"]:
             words[tag.OBJECTIVE_VALUE] = repr(ended["metrics"][metric])
+        self._attach_logs()
         finish(self._uri, self.run_id, ended["status"], tags=words)
         recorded["complete"] = True
         write_json(self._job.folder / "recorded.json", recorded)
@@ -141,6 +144,15 @@ class JobRecorder:
             for name, facts in record["splits"].items()
             if name in prints
         ]
+
+    def _attach_logs(self) -> None:
+        logs = self._job.folder / "logs"
+        output = self._job.driver_output
+        if output is not None:
+            job_logs.keep_driver_output(self._job.id, output, logs)
+        with job_logs.kept(logs) as files:
+            for file in files:
+                attach(self._uri, self.run_id, file, place=LOGS)
 
     def _attach_manifests(self) -> None:
         for checkpoint in existing(self._job.folder / "checkpoints"):

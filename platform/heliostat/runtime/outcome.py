@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
+"""As MLflow spells it. RUNNING: left to itself, on a cluster, by the person who watched it."""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from heliostat import spec as specs
+from heliostat.runtime import stop_sign
+from heliostat.runtime.events import Event
 from heliostat.runtime.job import Job
+from heliostat.runtime.job_storage import for_workers
+from heliostat.runtime.model_files import put_models
 from heliostat.runtime.rendezvous import TorchRendezvous
 from heliostat.runtime.worker import train_worker
 from heliostat.spec import EntrypointSpec, Resources, TrainSpec
@@ -18,50 +24,96 @@ _ABORT_SECONDS = 10.0
 
 
 def run_attempt(
-    job: Job, spec: TrainSpec | EntrypointSpec, attempt: int, *, watch: Callable[[], None]
+    job: Job,
+    spec: TrainSpec | EntrypointSpec,
+    attempt: int,
+    *,
+    watch: Callable[[], None],
+    show: Callable[[Event], None],
 ) -> Exception | None:
     """Run one attempt to its end; return what Ray Train raised, or None when it finished.
 
-    `watch` is called several times a second from this thread.
+    `watch` is called several times a second from this thread. Raises KeyboardInterrupt or
+    SystemExit where a signal stopped the attempt: once a last checkpoint is written, if it has
+    trained a step and HELIO_GRACE_SECONDS are enough for it. Raises StorageAway where the job has
+    storage that cannot be used.
     """
+    seconds = stop_sign.grace_seconds()
+
+    def grace() -> float:
+        if not stop_sign.has_begun(job.folder, attempt):
+            return 0.0
+        show(stop_sign.STOPPING)
+        return seconds
+
     config = {
         "work": "train",
         "folder": str(job.folder),
         "attempt": attempt,
         "spec": specs.dump(spec),
         "code": str(job.code),
+        **for_workers(job, attempt),
     }
-    return run_group(config, spec.resources, name=f"{job.id}-{attempt}", watch=watch)
+    if "models" in config:
+        put_models(config["spec"], config["models"])
+    name = f"{job.id}-{attempt}"
+    return run_group(config, spec.resources, name=name, watch=watch, grace=grace)
 
 
 def run_group(
-    config: dict[str, Any], resources: Resources, *, name: str, watch: Callable[[], None]
+    config: dict[str, Any],
+    resources: Resources,
+    *,
+    name: str,
+    watch: Callable[[], None],
+    grace: Callable[[], float] = lambda: 0.0,
 ) -> Exception | None:
     """Run `work_as` with `config` on a group of workers; return what Ray Train raised, or None.
 
-    `name` is the group's own, never used before. Ray Train runs in a thread of its own: it takes
-    over Ctrl-C in the main thread only, and there it is ours.
+    Ray Train keeps what it writes in the folder `ray` of the config, else below the job's folder.
+    `name` is the group's own, never used before. At the first signal (KeyboardInterrupt or
+    SystemExit in this thread) `grace` is asked for the seconds in which the group may stop by
+    itself; after these, or at the second signal, it is ended. Ray Train runs in a thread of its
+    own: it takes over Ctrl-C in the main thread only, and there it is ours.
     """
-    trainer = _trainer(config, resources, name)
+    trainer = _trainer({**config, "group": name}, resources, name)
     result: list[Exception] = []
+    # Before Python 3.13 a thread whose `join` a signal interrupts is taken for ended (bpo-45274).
+    over = threading.Event()
 
     def fit() -> None:
         try:
             trainer.fit()
         except Exception as error:
             result.append(error)
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-    thread.start()
+    threading.Thread(target=fit, name="ray-train", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(0.1)
-            watch()
+        try:
+            _follow(over, watch, math.inf)
+        except (KeyboardInterrupt, SystemExit):
+            if not (seconds := grace()):
+                raise
+            with stop_sign.shown(name):
+                _follow(over, watch, seconds)
+            if result or not over.is_set():
+                raise
+            # Else it came to its end before it heard of the sign.
     except BaseException:
         trainer.abort()
-        thread.join(_ABORT_SECONDS)
+        over.wait(_ABORT_SECONDS)
         raise
     return result[0] if result else None
+
+
+def _follow(over: threading.Event, watch: Callable[[], None], seconds: float) -> None:
+    """Call `watch` until it is over, or until the seconds are."""
+    until = time.monotonic() + seconds
+    while not over.is_set() and time.monotonic() < until:
+        over.wait(0.1)
+        watch()
 
 
 def _trainer(config: dict[str, Any], resources: Resources, name: str) -> Any:
@@ -83,7 +135,7 @@ def _trainer(config: dict[str, Any], resources: Resources, name: str) -> Any:
         # deterministic (the user's exception, a diverged loss) isn't tried again.
         run_config=RunConfig(
             name=name,
-            storage_path=str(Path(config["folder"]) / "ray"),
+            storage_path=config.get("ray", str(Path(config["folder"]) / "ray")),
             failure_config=FailureConfig(max_failures=0),
         ),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,9 @@ def main() -> None:
     arguments = parser.parse_args()
     # The workers come first: what MLflow shows may be a second older for it.
     os.nice(19)
+    # Ray Jobs send it to all that a driver started; who ends the job is the driver, and this
+    # process writes it down.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     job = Job(arguments.folder.name, arguments.folder)
     driver = psutil.Process(arguments.driver) if psutil.pid_exists(arguments.driver) else None
     # The recorder of a driver that died may be at its last words still: one after the other.

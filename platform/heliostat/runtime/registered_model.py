@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heliostat.runtime.home import home
+from heliostat.runtime.home import home, models_folder
 from heliostat.spec import InputError, ModelSpec, TrainSpec, together
 from heliostat.tracking.server import TrackingAway, is_unused, tracking_uri
 
@@ -72,7 +72,7 @@ def fetch_model(model: str, *, key: str = "model") -> LocalModel:
     try:
         resolved = resolve(uri, model)
         # The logged model's id and not the version: another server counts from 1 too.
-        folder = download(uri, resolved, home() / "cache" / "models" / resolved.model_id)
+        folder = download(uri, resolved, models_folder() / resolved.model_id)
     except InputError as error:
         raise error.under(*at) from error
     except TrackingAway as away:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 
+import psutil
 import ray
 from ray.train._internal.base_worker_group import BaseWorkerGroup
 from ray.train.backend import Backend, BackendConfig
@@ -44,7 +45,16 @@ def _free_address() -> tuple[str, int]:
 def _set_rendezvous(address: str, port: int, single_node: bool) -> None:
     os.environ["MASTER_ADDR"] = "127.0.0.1" if single_node else address
     os.environ["MASTER_PORT"] = str(port)
-    if single_node:
-        # Gloo would listen on the host name's address; between processes of one host nothing
-        # needs to be reachable from outside.
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    # Gloo would listen on the host name's address. Debian takes that for one of loopback, where no
+    # other node can connect; and between processes of one node nothing needs to be reachable.
+    interface = "lo" if single_node else _interface(_node_ip())
+    if interface:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+
+
+def _interface(address: str) -> str | None:
+    """Return the name of this node's network interface with the address, if it has one."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if address in (known.address for known in addresses):
+            return name
+    return None

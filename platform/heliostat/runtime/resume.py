@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from heliostat import spec as specs
+from heliostat.runtime import kept_code
 from heliostat.runtime.events import Event, Note
 from heliostat.runtime.job import Job, all_jobs
+from heliostat.runtime.job_storage import catch_up
 from heliostat.runtime.outcome import Outcome
 from heliostat.spec import Document, EntrypointSpec, InputError, TrainSpec, TuneSpec
 
@@ -21,6 +23,8 @@ def resume(job_id: str, overrides: Sequence[str], *, show: Callable[[Event], Non
     that is finished and has no limit raised, or that cannot go on.
     """
     job = Job.open(job_id)
+    catch_up(job)
+    kept_code.restore(job.code, job.folder)
     if job.driven:
         raise InputError.of(f"job {job_id} is running", valid="wait for its end, or stop it")
     if job.facts["kind"] == "tune":

@@ -21,14 +21,14 @@ from heliostat.spec import (
 def run(
     document: Document, *, local: bool, cluster: str | None, show: Callable[[Event], None]
 ) -> Outcome:
-    """Run the spec to its end, on `cluster` (a Ray Jobs address) or on this machine's Ray.
+    """Run the spec to its end, on `cluster` (its dashboard's address) or on this machine's Ray.
 
     `local` means in this process, without Ray. Raises InputError, with its places in the file,
     where the input was wrong.
     """
     try:
         if cluster is not None:
-            from heliostat.runtime.submit import run_there
+            from heliostat.runtime.cluster.remote_run import run_there
 
             return run_there(document, cluster=cluster, show=show)
         return _run_here(document, local=local, show=show)

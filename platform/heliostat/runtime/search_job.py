@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliostat.runtime import kept_code
 from heliostat.runtime.capacity import trials_at_once
+from heliostat.runtime.collecting import collecting, publishing
 from heliostat.runtime.events import Event, Note, Phase, SearchProgress
 from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
@@ -22,6 +24,7 @@ from heliostat.runtime.search_work import SearchWork
 from heliostat.runtime.session import beginning, ray_session
 from heliostat.runtime.stopwatch import Stopwatch
 from heliostat.runtime.training_job import Preflight, conclude
+from heliostat.runtime.trial_storage import TrialStorage
 from heliostat.search.fixed import check_resumable
 from heliostat.search.ledger import LEDGER, Ledger, read_records
 from heliostat.search.search import Search
@@ -89,9 +92,18 @@ def _search(job: Job, spec: TuneSpec, show: Show) -> Outcome:
     show(Phase(beginning()))
     failure: Failure | None = None
     work: SearchWork | None = None
+    published = publishing(job)
     try:
-        with ray_session(job.folder / "logs" / "ray.log", library="ray.tune"):
-            work = SearchWork(job, spec, Search(spec, Ledger(job.folder / LEDGER)))
+        with (
+            ray_session(
+                job.folder / "logs" / "ray.log",
+                library="ray.tune",
+                code=kept_code.copy_of(job.folder),
+            ),
+            collecting(job, published) as collector,
+        ):
+            storage = TrialStorage(job, collector) if collector is not None else None
+            work = SearchWork(job, spec, Search(spec, Ledger(job.folder / LEDGER)), storage)
             _drive(work, spec, recording, show)
         failure = _why_it_failed(work)
         status: Status = "FAILED" if failure else "FINISHED"

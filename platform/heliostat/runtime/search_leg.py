@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ray.tune import Trainable
@@ -58,7 +59,8 @@ def _on_a_group(leg: dict[str, Any]) -> dict[str, Any] | None:
 
     resources = specs.parse(leg["spec"]).resources  # type: ignore[union-attr]
     name = f"{Path(leg['folder']).name}-{leg['attempt']}-{os.getpid()}"
-    error = run_group(leg, resources, name=name, watch=lambda: None)
+    with TemporaryDirectory(prefix="heliostat-") as ray:  # the job's folder may be elsewhere
+        error = run_group({**leg, "ray": ray}, resources, name=name, watch=lambda: None)
     if error is None:
         return None
     failures = getattr(error, "worker_failures", {})

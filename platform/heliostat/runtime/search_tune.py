@@ -76,30 +76,34 @@ class Tuning:
     def __init__(self, source: Source, resources: Resources, at_once: int, folder: Path) -> None:
         """Start."""
         self._error: BaseException | None = None
-        self._thread = threading.Thread(
+        # Before Python 3.13 a thread whose `join` a signal interrupts is taken for ended
+        # (bpo-45274).
+        self._over = threading.Event()
+        threading.Thread(
             target=self._run, args=(source, resources, at_once, folder), name="tune", daemon=True
-        )
-        self._thread.start()
+        ).start()
 
     def wait(self, seconds: float) -> bool:
         """Wait so long at most; return whether all is over. Raises what Tune raised."""
-        self._thread.join(seconds)
+        self._over.wait(seconds)
         if self._error is not None and not isinstance(self._error, _Closed):
             raise self._error
-        return not self._thread.is_alive()
+        return self._over.is_set()
 
     def leave(self) -> None:
         """Wait until Tune has left, its source being closed.
 
         Ray must not be shut down while Tune waits for it: that may end the whole process.
         """
-        self._thread.join(_LEAVING_SECONDS)
+        self._over.wait(_LEAVING_SECONDS)
 
     def _run(self, *arguments: Any) -> None:
         try:
             run_legs(*arguments)
         except BaseException as error:
             self._error = error
+        finally:
+            self._over.set()
 
 
 def _bundles(resources: Resources) -> tune.PlacementGroupFactory:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from heliostat import spec as specs
 from heliostat.runtime.failures import explain, next_attempt
 from heliostat.runtime.job import Job
+from heliostat.runtime.job_storage import mark_of
 from heliostat.runtime.outcome import Failure
 from heliostat.runtime.registered_model import with_local_models
 from heliostat.runtime.trial_folders import TrialFolders
+from heliostat.runtime.trial_storage import TrialStorage
 from heliostat.search.legs import Failed, Leg, Told
 from heliostat.search.search import Search
 from heliostat.spec import InputError, TrainSpec, TuneSpec
 from heliostat.training.stopping import STOP
 from heliostat.training.storage import LEG_END, read_json, write_json
+from heliostat.training.storage_away import StorageAway
 
 _AGAIN = ("worker_lost", "out_of_memory")
 """Failures after which the same work may well succeed."""
@@ -28,8 +32,13 @@ class SearchWork:
     Its methods are called from Tune's thread and from the driver's.
     """
 
-    def __init__(self, job: Job, spec: TuneSpec, search: Search) -> None:
-        """Work in the job's folder; the search may have gone a part of its way already."""
+    def __init__(
+        self, job: Job, spec: TuneSpec, search: Search, storage: TrialStorage | None = None
+    ) -> None:
+        """Work in the job's folder; the search may have gone a part of its way already.
+
+        With `storage` the legs' files lie there.
+        """
         self.job = job
         self.search = search
         self.lock = threading.RLock()
@@ -40,14 +49,15 @@ class SearchWork:
         self._legs: dict[str, Leg] = {}
         self._finishing: Literal["not yet", "now", "over"] = "not yet"
         self._finish_retries = 0
-        self._folders = TrialFolders(job.folder, spec, search)
+        self._storage = storage
+        self._folders = TrialFolders(job.folder, spec, search, storage)
 
     def stop(self, why: str) -> None:
-        """End the search: legs of one worker end at their next step, others at their end."""
+        """End the search: its legs end at one of their next steps."""
         with self.lock:
             if not self.search.done:
                 self.search.stop(why)
-                (self.job.folder / STOP).touch()
+                self._show_stop()
 
     def close(self) -> None:
         """Give out nothing more and believe nothing more."""
@@ -73,18 +83,36 @@ class SearchWork:
             if self.closed:
                 return
             if work["work"] == "finish":
-                self._finished(_failure(self.job, work, error))
+                self._finished(self._failure(self.job, work, error))
                 return
             leg = self._legs.pop(work["folder"])
-            failure = _failure(Job(str(leg.trial), Path(work["folder"])), work, error)
+            failure = self._failure(Job(str(leg.trial), Path(work["folder"])), work, error)
             if failure is None:
                 self.search.told(leg, self._told(leg, Path(work["folder"])))
             else:
                 worth_another = failure.verdict in (*_AGAIN, "stopped")
                 self.search.told(leg, Failed(failure.verdict, failure.message, worth_another))
             if self.search.stopped is not None:
-                (self.job.folder / STOP).touch()
+                self._show_stop()
             self._folders.tidy()
+
+    def _show_stop(self) -> None:
+        sign = self.job.folder / STOP
+        if self._storage is not None and not sign.exists():
+            with suppress(StorageAway):  # then they end when they would have
+                self._storage.stop()
+        sign.touch()
+
+    def _failure(
+        self, job: Job, work: dict[str, Any], error: dict[str, Any] | None
+    ) -> Failure | None:
+        """Return why the work in the folder of `job` failed, whose files are here then."""
+        if self._storage is not None:
+            try:
+                self._storage.take(job.folder)
+            except StorageAway as away:
+                return Failure("storage", str(away))
+        return _failure(job, work, error)
 
     def _begin(self, leg: Leg) -> dict[str, Any] | Literal["wait"]:
         """Return the leg as work; one whose values do not make a trial fails on the spot."""
@@ -111,7 +139,10 @@ class SearchWork:
         folder = self._folders.of(number)
         spec = specs.parse(read_json(folder / "resolved.json"))
         attempt = next_attempt(self.job)
-        return self._work("finish", spec, self.job.folder, attempt=attempt, trial=str(folder))
+        work = self._work("finish", spec, self.job.folder, attempt=attempt, trial=str(folder))
+        if self._storage is not None:
+            work["storage"] |= self._storage.for_finish(folder)
+        return work
 
     def _finished(self, failure: Failure | None) -> None:
         retries = self._spec.train.retries.failures
@@ -122,13 +153,22 @@ class SearchWork:
         self._finishing = "over"
         self.finish_failed = failure
 
-    def _work(self, work: str, spec: Any, folder: Path, **more: Any) -> dict[str, Any]:
+    def _work(
+        self, work: str, spec: Any, folder: Path, *, attempt: int, **more: Any
+    ) -> dict[str, Any]:
+        dumped = specs.dump(spec)
         return {
             "work": work,
             "folder": str(folder),
-            "spec": specs.dump(spec),
+            "attempt": attempt,
+            "spec": dumped,
             "code": str(self.job.code),
             "world_size": spec.resources.max_workers,
+            **(
+                self._storage.for_workers(dumped, folder, attempt)
+                if self._storage is not None
+                else mark_of(self.job)
+            ),
             **more,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -58,15 +59,18 @@ def beginning() -> str:
 
 
 @contextmanager
-def ray_session(log: Path, *, library: Library = "ray.train") -> Iterator[None]:
+def ray_session(
+    log: Path, *, library: Library = "ray.train", code: Path | None = None
+) -> Iterator[None]:
     """Connect to `RAY_ADDRESS`, or start an embedded Ray on loopback, and end it afterwards.
 
-    What Ray has to say goes to the file `log`; `library` is what the driver will use of it.
+    What Ray has to say goes to the file `log`; `library` is what the driver will use of it. The
+    folder `code` goes to the workers of a cluster, unless it travelled with the job.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     # Ray prints some of what it has to say to `sys.stderr`, whatever its loggers are told.
     with log.open("a", buffering=1, encoding="utf-8") as output, redirect_stderr(output):
-        start(log, library)
+        start(log, library, code)
         try:
             with _leaving_in_order():
                 yield
@@ -76,7 +80,7 @@ def ray_session(log: Path, *, library: Library = "ray.train") -> Iterator[None]:
             ray.shutdown()
 
 
-def start(log: Path, library: Library = "ray.train") -> None:
+def start(log: Path, library: Library = "ray.train", code: Path | None = None) -> None:
     """Connect or start, as `ray_session` does; `log`'s folder is there."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
@@ -84,6 +88,9 @@ def start(log: Path, library: Library = "ray.train") -> None:
         os.environ.setdefault(name, value)
     if not address and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file())
+    if not address:
+        # A head that is to survive its end keeps its state there; this Ray is no such head.
+        os.environ.pop("RAY_REDIS_ADDRESS", None)
     import ray
 
     _log_to(log)
@@ -102,7 +109,12 @@ def start(log: Path, library: Library = "ray.train") -> None:
         importing.join()
         return
     try:
-        ray.init(address="auto", configure_logging=False, log_to_driver=False)
+        ray.init(
+            address="auto",
+            configure_logging=False,
+            log_to_driver=False,
+            runtime_env=_travelling(code),
+        )
     except (ConnectionError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError.of(
@@ -146,6 +158,13 @@ def token_file() -> Path:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path
+
+
+def _travelling(code: Path | None) -> dict[str, str] | None:
+    submitted = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    if code is None or "working_dir" in (submitted.get("runtime_env") or {}):
+        return None
+    return {"working_dir": str(code)}
 
 
 @contextmanager

@@ -6,8 +6,7 @@ import platform
 import time
 from collections.abc import Mapping
 
-import psutil
-
+from heliostat.runtime.living import still_lives
 from heliostat.tracking import tags as tag
 from heliostat.tracking.runs import Settled, settle
 
@@ -21,7 +20,7 @@ def settle_dead(uri: str) -> list[Settled]:
 
 
 def _alive(tags: Mapping[str, str]) -> bool:
-    if tags.get(tag.HOST) == platform.node():
-        return psutil.pid_exists(int(tags.get(tag.PID, "0")))
     heard = float(tags.get(tag.HEARTBEAT, "0"))
+    if tags.get(tag.HOST) == platform.node():
+        return still_lives(int(tags.get(tag.PID, "0")), heard)
     return time.time() - heard < ELSEWHERE_SECONDS

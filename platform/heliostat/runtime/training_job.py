@@ -6,9 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heliostat.runtime import kept_code
+from heliostat.runtime.collecting import collecting, publishing
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.failures import Fault, explain, next_attempt
 from heliostat.runtime.home import home
@@ -22,6 +25,7 @@ from heliostat.runtime.worker import make_importable
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
 from heliostat.tracking.server import tracking_uri
 from heliostat.training.storage import RESULT, read_json
+from heliostat.training.storage_away import StorageAway
 
 if TYPE_CHECKING:
     from heliostat.training.setup import Setup
@@ -106,7 +110,7 @@ def _local_attempts(
 ) -> Fault | None:
     attempt = next_attempt(job)
     show(Phase("starting in this process"))
-    error = run_here(job, spec, attempt, watch=watcher.poll)
+    error = run_here(job, spec, attempt, watch=watcher.poll, show=show)
     watcher.poll()
     return None if error is None else explain(job, attempt, error)
 
@@ -118,7 +122,11 @@ def _ray_attempts(
 
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
     show(Phase(beginning()))
-    with ray_session(job.folder / "logs" / "ray.log"):
+    published = publishing(job)
+    session = ray_session(job.folder / "logs" / "ray.log", code=kept_code.copy_of(job.folder))
+    with session, ExitStack() as running:
+        # First what may be refused: a thread that is amid torch would end the process in disorder.
+        collector = running.enter_context(collecting(job, published))
         trial = Preflight(spec, job.code)
         from heliostat.runtime.ray_training import run_attempt
 
@@ -128,11 +136,18 @@ def _ray_attempts(
         def watch() -> None:
             trial.check()
             watcher.poll()
+            if collector is not None:
+                collector.tell(show)
 
         failures = 0
         while True:
             attempt = next_attempt(job)
-            error = run_attempt(job, spec, attempt, watch=watch)
+            try:
+                error = run_attempt(job, spec, attempt, watch=watch, show=show)
+                if collector is not None:
+                    collector.complete()
+            except StorageAway as away:
+                return Fault(Failure("storage", str(away)), worth_another=False)
             watcher.poll()
             if error is None:
                 return None

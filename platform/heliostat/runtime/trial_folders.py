@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from heliostat.runtime.trial_storage import TrialStorage
 from heliostat.search.legs import Leg
 from heliostat.search.search import Search
 from heliostat.search.trials import ENDED
@@ -23,9 +24,12 @@ def trial_folder(job: Path, number: int) -> Path:
 class TrialFolders:
     """`trials/0007` and its like in a search's folder, each with what a job's folder holds."""
 
-    def __init__(self, job: Path, spec: TuneSpec, search: Search) -> None:
-        """Look after the folders of the search in the folder `job`."""
+    def __init__(
+        self, job: Path, spec: TuneSpec, search: Search, storage: TrialStorage | None = None
+    ) -> None:
+        """Look after the folders of the search in the folder `job`, and those in its storage."""
         self._job = job
+        self._storage = storage
         self._search = search
         self._maximize = spec.goals[0].goal == "maximize"
         # Several goals have several best trials; PBT's go on from one another; and more than one
@@ -57,9 +61,12 @@ class TrialFolders:
         this = {"trial": leg.clone.trial, "step": leg.clone.step, "until": leg.until}
         if read_json(folder / _CLONED) != this:
             source = self.of(leg.clone.trial)
+            stored = self._storage.before_clone(source, folder) if self._storage else None
             clone_checkpoint(
                 source, leg.clone.step, folder, attempt=attempt, maximize=self._maximize
             )
+            if self._storage is not None and stored is not None:
+                self._storage.after_clone(stored)
             write_json(folder / _CLONED, this)
 
     def tidy(self) -> None:
@@ -76,6 +83,8 @@ class TrialFolders:
         for number in [n for n in self._untidied if trials[n].status in ENDED]:
             if number != best.number:
                 _tidy(self.of(number))
+                if self._storage is not None:
+                    self._storage.tidy(self.of(number))
                 self._untidied.discard(number)
 
 

@@ -11,30 +11,54 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from heliostat.runtime.home import home
 from heliostat.spec import InputError
-from heliostat.tracking.server import artifact_root, ping, tracking_uri
+from heliostat.tracking.server import (
+    artifact_root,
+    password_file,
+    ping,
+    server_of,
+    tracking_uri,
+)
 
 START_SECONDS = 60.0
 
 
-def ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
+@dataclass(frozen=True)
+class Pages:
+    """Where the UI is, and how a person gets in."""
+
+    url: str
+    started: bool
+    """Whether it was started for this, and ends with this process."""
+    password_file: Path | None
+    """The password of the user `helio`; None where nobody asks, or the server is the team's."""
+
+
+def ui(*, host: str, port: int, opened: Callable[[Pages], None]) -> None:
     """Serve the MLflow UI until Ctrl-C or SIGTERM; call `opened` with its address once it answers.
 
-    Where MLFLOW_TRACKING_URI is a server, its own address is given and nothing is started.
+    Where MLFLOW_TRACKING_URI is a server, or the one of `helio up` lives, its own address is given
+    and nothing is started.
     """
     uri = tracking_uri(home())
     ping(uri)
     if uri.startswith(("http://", "https://")):
-        opened(_pages(uri))
+        ours = server_of(home())
+        password = password_file(home()) if ours and ours.address == uri else None
+        opened(Pages(_pages(uri), False, password))
         return
     address = f"http://{host}:{port}"
     if _answers(address):
         raise InputError.of(f"something already answers at {address}", valid="another --port")
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
     command += ["--backend-store-uri", uri, "--workers", "1"]
-    command += ["--default-artifact-root", artifact_root(home()) or ""]
+    artifacts = artifact_root(home()) or ""
+    # Of experiments that were made through the server of `helio up --listen`, they lie there too.
+    command += ["--default-artifact-root", artifacts, "--artifacts-destination", artifacts]
     log = home() / "ui.log"
     with log.open("ab") as output:
         server = subprocess.Popen(
@@ -49,7 +73,7 @@ def ui(*, host: str, port: int, opened: Callable[[str], None]) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         _wait_until_it_answers(server, address, str(log))
-        opened(_pages(address))
+        opened(Pages(_pages(address), True, None))
         server.wait()
     finally:
         # The server is a process with children; all of them end, however this one does.

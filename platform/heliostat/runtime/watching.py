@@ -51,6 +51,8 @@ class Watcher:
             self._enter("training")
         elif name == "restored":
             self._show(Note(f"going on from step {record['step']} ({record['checkpoint']})"))
+        elif name == "storage_away":
+            self._show(Note(f"the job's storage was away for rank 0: {record['reason']}"))
         elif name == "checkpoint_skipped":
             self._show(Note(f"passed over a checkpoint: {record['reason']}"))
         elif name == "model_exported" and record["packaged"] == "code":

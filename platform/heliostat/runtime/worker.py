@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliostat.runtime import environment
+from heliostat.runtime import environment, stop_sign
+from heliostat.runtime.model_files import with_models_here
+from heliostat.runtime.node import Place, place_of
 
 if TYPE_CHECKING:
+    import torch
+    from torch.distributed import Store  # type: ignore[attr-defined]
+
     from heliostat.spec import EntrypointSpec, TrainSpec
     from heliostat.training.context import Context
 
@@ -37,41 +45,67 @@ def work_as(
 ) -> None:
     """Train as one rank; `config` holds the job's folder, the attempt, the spec and the code.
 
-    Its `work` is "train", or what a search does of a trial: "leg" (and `until`, an epoch) or
-    "finish" (and `trial`, its folder). Raises TrainingFailed; what failed stands in the journal.
-
-    Imports are deferred: the driver and Ray Train's controller load this module without torch.
+    Where the rank writes is `place_of`'s to say, and where the spec's registered models are
+    `with_models_here`'s, from the config's `models`. Its `work` is "train", or what a search does
+    of a trial: "leg" (and `until`, an epoch) or "finish" (and `trial`, its folder). It is told to
+    stop by the file that `stop` names, else by the sign for its `group`. Raises TrainingFailed;
+    what failed stands in the journal. Raises what `place_of` does.
     """
-    import torch
+    spec = _spec(config)
+    with place_of(config, rank=rank) as place:
+        _write_output_to(place.log)
+        make_importable(config["code"])
+        _work(config, spec, place, rank, local_rank, world_size)
+
+
+def _spec(config: dict[str, Any]) -> TrainSpec | EntrypointSpec:
+    """Return the spec as it is for this machine, whose environment it has then."""
+    from heliostat import spec as specs
+
+    spec = specs.parse(config["spec"])
+    assert isinstance(spec, specs.TrainSpec | specs.EntrypointSpec)
+    environment.apply(spec.env)  # in which credentials for the storage may be
+    if "models" in config:
+        spec = specs.parse(with_models_here(config["spec"], config["models"]))
+        assert isinstance(spec, specs.TrainSpec | specs.EntrypointSpec)
+    return spec
+
+
+def _work(
+    config: dict[str, Any],
+    spec: TrainSpec | EntrypointSpec,
+    place: Place,
+    rank: int,
+    local_rank: int,
+    world_size: int,
+) -> None:
+    # Deferred: the driver and Ray Train's controller load this module without torch.
     import torch.distributed as dist
 
-    from heliostat import spec as specs
-    from heliostat.spec import EntrypointSpec, TrainSpec
     from heliostat.training.context import Context, choose_device
-    from heliostat.training.reporter import Reporter
+    from heliostat.training.distributed import barrier
+    from heliostat.training.stopping import Stopped
 
-    folder = Path(config["folder"])
-    _write_output_to(folder / "logs" / f"rank-{rank}.log")
-    make_importable(config["code"])
-    spec = specs.parse(config["spec"])
-    assert isinstance(spec, TrainSpec | EntrypointSpec)
-    environment.apply(spec.env)
     device = choose_device(local_rank, gpus=spec.resources.gpus_per_worker)
-    if world_size > 1:
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, rank=rank, world_size=world_size)
+    store = _meet(rank, world_size, device) if world_size > 1 else None
     context = Context(
-        folder=folder,
-        reporter=Reporter(folder, attempt=config["attempt"], rank=rank),
+        folder=place.folder,
+        reporter=place.reporter(attempt=config["attempt"], rank=rank),
         rank=rank,
         world_size=world_size,
-        device=torch.device(device),
+        device=device,
         attempt=config["attempt"],
-        # Ranks would see it at different steps.
-        stop=Path(config["stop"]) if "stop" in config and world_size == 1 else None,
+        stop=(place.stop or _told(config)) if rank == 0 else None,
+        store=store,
+        mirror=place.mirror,
     )
     try:
-        _do(config, spec, context)
+        _do(config, spec, context, place.trial)
+    except Stopped:
+        # Ray Train ends all ranks when it hears of one that failed: each has its last word first.
+        place.close()
+        barrier()
+        raise TrainingFailed(f"rank {rank} was told to stop") from None
     except BaseException as error:
         # The user's exception may not survive pickling, and the journal has its traceback.
         raise TrainingFailed(f"rank {rank}: {type(error).__name__}") from None
@@ -79,7 +113,51 @@ def work_as(
         dist.destroy_process_group()
 
 
-def _do(config: dict[str, Any], spec: TrainSpec | EntrypointSpec, context: Context) -> None:
+def _meet(rank: int, world_size: int, device: torch.device) -> Store:
+    """Join the process group of all ranks; return a store that they share."""
+    from torch.distributed import (  # type: ignore[attr-defined]  # public all the same
+        PrefixStore,
+        TCPStore,
+        init_process_group,
+    )
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    listening = None
+    if rank == 0 and host == _LOOPBACK:
+        # By itself the store, which asks for no password, listens on every interface.
+        listening = socket.create_server((host, port)).detach()
+    store = TCPStore(
+        host,
+        port,
+        world_size,
+        is_master=rank == 0,
+        timeout=_PATIENCE,
+        master_listen_fd=listening,
+    )
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    group = PrefixStore("group", store)
+    init_process_group(backend, store=group, rank=rank, world_size=world_size)
+    return PrefixStore("heliostat", store)
+
+
+_LOOPBACK = "127.0.0.1"
+_PATIENCE = timedelta(minutes=30)
+"""torch's own for a group of processes; what it has for a store alone is shorter."""
+
+
+def _told(config: dict[str, Any]) -> Callable[[], bool] | None:
+    """Return what says whether the group is told to stop."""
+    if "stop" in config:
+        return Path(config["stop"]).exists
+    return stop_sign.seen_by(config["group"]) if "group" in config else None
+
+
+def _do(
+    config: dict[str, Any],
+    spec: TrainSpec | EntrypointSpec,
+    context: Context,
+    trial: Path | None,
+) -> None:
     from heliostat.training.process import train
     from heliostat.training.trial_process import run_finish, run_leg
 
@@ -90,7 +168,7 @@ def _do(config: dict[str, Any], spec: TrainSpec | EntrypointSpec, context: Conte
         case "leg":
             run_leg(spec, context, until=config["until"])
         case "finish":
-            run_finish(spec, context, trial=Path(config["trial"]), code=code)
+            run_finish(spec, context, trial=trial or Path(config["trial"]), code=code)
 
 
 def make_importable(code: str) -> None:

@@ -11,6 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from heliostat.spec.problems import InputError
+from heliostat.tracking.database import check_database
+from heliostat.tracking.standing import Standing, living
+
+USER = "helio"
+"""Who logs in to the MLflow server that `helio up` starts; its admin."""
 
 ANSWER_SECONDS = 3.0
 _FORMS = "MLFLOW_TRACKING_URI to sqlite:////path/mlflow.db or http://host:port"
@@ -24,8 +29,50 @@ class TrackingAway(Exception):
 
 
 def tracking_uri(home: Path) -> str:
-    """Return MLFLOW_TRACKING_URI, else the embedded store: `mlflow.db` in the folder `home`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute()}/mlflow.db"
+    """Return MLFLOW_TRACKING_URI, else the server that `helio up` keeps over the folder `home`.
+
+    Where there is neither, it is the embedded store, `mlflow.db` in that folder. For the server of
+    `helio up`, MLflow's variables for user and password are set in this process.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if given:
+        return given
+    server = server_of(home)
+    if server is None:
+        return embedded_store(home)
+    os.environ.update(credentials(home))
+    return server.address
+
+
+def embedded_store(home: Path) -> str:
+    """Return the URI of the store that needs no server."""
+    return f"sqlite:///{home.absolute()}/mlflow.db"
+
+
+def server_of(home: Path) -> Standing | None:
+    """Return the MLflow server that `helio up` started over `home`; None where none lives."""
+    return living(home.absolute() / "cluster" / "mlflow.json")
+
+
+def credentials(home: Path) -> dict[str, str]:
+    """Return what MLflow's clients read to log in to the server of `helio up`.
+
+    Raises InputError where the file with the password can't be read.
+    """
+    file = password_file(home)
+    try:
+        password = file.read_text().strip()
+    except OSError as error:
+        raise InputError.of(
+            f"the password of the MLflow server can't be read: {file} ({error.strerror})",
+            valid="`helio down` and `helio up` make a new one",
+        ) from None
+    return {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": password}
+
+
+def password_file(home: Path) -> Path:
+    """Return the file, readable by its owner alone, with the password of the user `helio`."""
+    return home.absolute() / "mlflow-password"
 
 
 def is_unused(uri: str) -> bool:
@@ -45,7 +92,8 @@ def ping(uri: str) -> None:
     """Check within 3 s a try that the tracking store at `uri` answers.
 
     Raises:
-        InputError: nothing answers, or the store is of a kind that MLflow no longer keeps.
+        InputError: nothing answers, the store is of a kind that MLflow no longer keeps, or it is
+            a database that `check_database` finds unfit.
     """
     scheme = uri.partition(":")[0].partition("+")[0] if ":" in uri else ""
     if scheme in ("http", "https"):
@@ -58,6 +106,7 @@ def ping(uri: str) -> None:
         )
     elif scheme in _DATABASES:
         _ping_database(uri, _DATABASES[scheme])
+        check_database(uri)
     elif scheme != "databricks":
         raise InputError.of(f"{uri} is not MLflow's address", valid=f"set {_FORMS}")
 

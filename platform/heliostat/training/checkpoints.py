@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,22 @@ class CheckpointStore:
     """Writes a job's checkpoints from a thread of its own, and finds the one to go on from."""
 
     def __init__(
-        self, folder: Path, *, attempt: int, keep_best: int, keep_latest: int, maximize: bool
+        self,
+        folder: Path,
+        *,
+        attempt: int,
+        keep_best: int,
+        keep_latest: int,
+        maximize: bool,
+        fetch: Callable[[Path], None] | None = None,
     ) -> None:
-        """Keep the `keep_best` best by objective and the `keep_latest` newest, at least one."""
+        """Keep the `keep_best` best by objective and the `keep_latest` newest, at least one.
+
+        `fetch` is called with a checkpoint's folder before its files are looked at: it brings
+        those that are not here.
+        """
         self._folder = folder
+        self._fetch = fetch
         self._attempt = attempt
         self._keep_best = keep_best
         self._keep_latest = max(1, keep_latest)
@@ -94,7 +107,7 @@ class CheckpointStore:
         """Return the newest checkpoint that verifies, and why each newer one was passed over."""
         skipped: list[str] = []
         for checkpoint in reversed(existing(self._folder)):
-            fault = verify(checkpoint)
+            fault = self._fault(checkpoint)
             if fault is None:
                 return checkpoint, skipped
             skipped.append(f"{checkpoint.folder.name}: {fault}")
@@ -103,9 +116,14 @@ class CheckpointStore:
     def best(self) -> Checkpoint | None:
         """Return the best checkpoint by objective (the earliest of equals) that verifies."""
         for checkpoint in self._by_objective(existing(self._folder)):
-            if verify(checkpoint) is None:
+            if self._fault(checkpoint) is None:
                 return checkpoint
         return None
+
+    def _fault(self, checkpoint: Checkpoint) -> str | None:
+        if self._fetch is not None:
+            self._fetch(checkpoint.folder)
+        return verify(checkpoint)
 
     def _write(
         self,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 from heliostat.spec import InputError
+from heliostat.training.mirror import Mirror
 from heliostat.training.reporter import Reporter
 
 
@@ -22,8 +25,14 @@ class Context:
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     attempt: int = 1
-    stop: Path | None = None
-    """A file; once it is there, one process alone ends its work by raising Stopped."""
+    stop: Callable[[], bool] | None = None
+    """Asked on rank 0 before each step: once it says yes, all ranks end their work together by
+    raising Stopped."""
+    store: Store | None = None
+    """What the ranks tell one another beside collectives, where there are several."""
+
+    mirror: Mirror | None = None
+    """What brings this rank's files to the job's storage; None where all ranks see its folder."""
 
     @property
     def is_main(self) -> bool:

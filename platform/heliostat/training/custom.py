@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from heliostat.spec import EntrypointSpec, InputError, together
+from heliostat.training.agreeing import agreed, loaded
 from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
@@ -19,7 +20,7 @@ from heliostat.training.exporting import export_model
 from heliostat.training.loop import open_store
 from heliostat.training.losses import DivergedError
 from heliostat.training.setup import DataSets, open_data
-from heliostat.training.stopping import end_if_told
+from heliostat.training.stopping import Stopped, told_together
 from heliostat.vision import arguments, imports
 from heliostat.vision.mistakes import Mistake
 
@@ -45,6 +46,10 @@ class CustomRun:
     _context: Context
     _store: CheckpointStore
     _metrics: dict[str, float] = field(default_factory=dict)
+    _is_leg: bool = False
+    """Whether it is a trial of a search, at whose end a checkpoint more is of no use."""
+    _told: bool = False
+    """Whether the loop was told that it is to stop."""
 
     def report(
         self,
@@ -58,7 +63,8 @@ class CustomRun:
         A checkpoint is any nesting of dicts, lists, tensors and plain values; its `model`, a dict
         of tensors, is what counts as the weights. Every rank may call this; rank 0's word is
         recorded. Raises DivergedError, and keeps the checkpoints there are, where a weight is
-        not finite; TypeError for what a checkpoint cannot hold.
+        not finite; TypeError for what a checkpoint cannot hold. Raises Stopped in a world of one
+        that is told to stop, once this call's checkpoint is written.
         """
         if not self._context.is_main:
             return
@@ -70,9 +76,19 @@ class CustomRun:
             objective = self.spec.objective
             value = metrics.get(objective.metric) if objective else None
             self._save(step, dict(checkpoint), value)
-        if self._context.stop is not None and self._context.stop.exists():
-            self._store.wait()
-            end_if_told(self._context.stop)
+        if checkpoint is not None or self._is_leg:
+            self._end_if_alone(step)
+
+    def should_stop(self) -> bool:
+        """Return whether the loop is to end now: the job is stopped, by hand or by its cluster.
+
+        The loop then gives a last checkpoint to `report` and returns; the job ends KILLED, and
+        `helio resume` goes on from there. A loop that never asks is ended when the time for it
+        (HELIO_GRACE_SECONDS) is over, or, in a world of one, after its next checkpoint. A
+        collective: every rank asks at the same place of its loop, and all get the same answer.
+        """
+        self._told = told_together(self._context) or self._told
+        return self._told
 
     def export(
         self,
@@ -91,6 +107,12 @@ class CustomRun:
             folder = self._context.folder / "model"
             export_model(folder, model, predictor or model, example, classes=tuple(classes))
 
+    def _end_if_alone(self, step: int) -> None:
+        context = self._context
+        if context.world_size == 1 and context.stop is not None and context.stop():
+            self._store.wait()
+            raise Stopped(f"stopped after step {step}")
+
     def _save(self, step: int, given: dict[str, Any], objective: float | None) -> None:
         weights = given.pop("model", {})
         if not all(isinstance(value, Tensor) for value in weights.values()):
@@ -104,9 +126,13 @@ class CustomRun:
 
 
 def run_entrypoint(
-    spec: EntrypointSpec, context: Context, data: DataSets | None
+    spec: EntrypointSpec, context: Context, data: DataSets | None, *, is_leg: bool = False
 ) -> dict[str, float]:
-    """Run the user's loop to its end; return the newest value of each metric it reported."""
+    """Run the user's loop to its end; return the newest value of each metric it reported.
+
+    A search's trial (`is_leg`) that is told to stop does so at its next report, without a
+    checkpoint more. Raises Stopped where the loop ended because it was told to.
+    """
     function = bound_entrypoint(spec)
     store = open_store(spec, context)
     restored, metrics = _restore(store, context)
@@ -120,11 +146,14 @@ def run_entrypoint(
         _context=context,
         _store=store,
         _metrics=metrics,
+        _is_leg=is_leg,
     )
     torch.manual_seed(spec.seed)
     context.reporter.event("first_step", step=restored["step"] if restored else 0)
     function(run)
     store.wait()
+    if run._told:
+        raise Stopped("the loop ended because it was told to")
     return run._metrics
 
 
@@ -182,7 +211,7 @@ def _restore(
     store: CheckpointStore, context: Context
 ) -> tuple[dict[str, Any] | None, dict[str, float]]:
     """Return what the user gave to the newest checkpoint that verifies, and the metrics by then."""
-    checkpoint, skipped = store.newest()
+    checkpoint, skipped = agreed(context, store.newest)
     # Rank 0 must not write, and prune, while another rank is still looking.
     barrier()
     if context.is_main:
@@ -193,6 +222,7 @@ def _restore(
         return None, {}
     if context.is_main:
         context.reporter.event("restored", step=checkpoint.step, checkpoint=checkpoint.folder.name)
-    state = checkpoint.state()
-    given = {"step": checkpoint.step, **state["given"], "model": checkpoint.weights()}
+    state = loaded(context, checkpoint.state)
+    weights = loaded(context, checkpoint.weights)
+    given = {"step": checkpoint.step, **state["given"], "model": weights}
     return given, state["metrics"]

@@ -23,11 +23,14 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 class Journal:
     """The writer of one rank in one attempt."""
 
-    def __init__(self, folder: Path, *, attempt: int, rank: int) -> None:
+    def __init__(
+        self, folder: Path, *, attempt: int, rank: int, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         """Open the writer's first segment in `folder`, which is made if it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
         self._stem = folder / f"{attempt:04d}-{rank:04d}"
         self._segment = 0
+        self._segment_bytes = segment_bytes
         # The loop writes, and so does the thread that samples the system.
         self._lock = threading.Lock()
         self._file = self._open_segment()
@@ -42,7 +45,7 @@ class Journal:
         with self._lock:
             self._file.write(line)
             self._file.flush()
-            if self._file.tell() > SEGMENT_BYTES:
+            if self._file.tell() > self._segment_bytes:
                 self.close()
                 self._segment += 1
                 self._file = self._open_segment()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from heliostat.spec import TrainSpec
+from heliostat.training.agreeing import agreed, loaded
 from heliostat.training.checkpoints import MANIFEST, Checkpoint, existing, folder_of
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
@@ -97,14 +98,15 @@ def finish_trial(
     batches = training_batches(spec, setup, context)
     run = begin(spec, setup, context, batches.steps_per_epoch)
     store = open_store(spec, context, trial)
-    checkpoint = (store.best() if spec.objective is not None else None) or store.newest()[0]
+    best = agreed(context, store.best) if spec.objective is not None else None
+    checkpoint = best or agreed(context, store.newest)[0]
     if checkpoint is None:
         raise FileNotFoundError(f"no checkpoint of {trial.name} verifies")
-    run.evaluated.load_state_dict(checkpoint.weights())
+    run.evaluated.load_state_dict(loaded(context, checkpoint.weights))
     if run.average is not None:
         run.model.load_state_dict(run.evaluated.state_dict())
     run.progress.step = checkpoint.step
-    return {**checkpoint.state()["selected"], **last_look(run)}
+    return {**loaded(context, checkpoint.state)["selected"], **last_look(run)}
 
 
 def clone_checkpoint(source: Path, step: int, trial: Path, *, attempt: int, maximize: bool) -> None:

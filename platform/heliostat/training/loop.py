@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from heliostat.data import TrainBatches
 from heliostat.spec import Ema, EntrypointSpec, TrainSpec
+from heliostat.training.agreeing import agreed, loaded
 from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
@@ -28,7 +29,7 @@ from heliostat.training.pace import Pace
 from heliostat.training.placing import to_device
 from heliostat.training.seeding import seed_step
 from heliostat.training.setup import Setup
-from heliostat.training.stopping import end_if_told
+from heliostat.training.stopping import Stopped, Stopping
 from heliostat.vision.task import Evaluation
 
 
@@ -38,6 +39,8 @@ class Progress:
 
     step: int = 0
     """Optimizer steps done."""
+    saved: int = 0
+    """The step of the newest checkpoint, 0 where there is none."""
     best: float | None = None
     """The best objective so far."""
     selected: dict[str, float] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class Run:
     store: CheckpointStore
     progress: Progress
     pace: Pace
+    stopping: Stopping
     total_steps: int
 
     @property
@@ -80,12 +84,17 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
     Returns the metrics by full name: `val/…` of the selected weights and `test/…`. Afterwards
     `setup.model` holds those weights: the best by the objective on `val`, or the last where
     there is no objective. Raises DivergedError, on every rank, when the loss or the weights are
-    no longer finite; the last good checkpoint is kept.
+    no longer finite; the last good checkpoint is kept. Raises Stopped, on every rank, where the
+    job is told to stop (`context.stop`), with a checkpoint at the step where it was.
     """
     batches = training_batches(spec, setup, context)
     run = begin(spec, setup, context, batches.steps_per_epoch)
     restore(run)
-    advance(run, batches, run.total_steps)
+    try:
+        advance(run, batches, run.total_steps)
+    except Stopped:
+        keep(run)
+        raise
     select(run)
     return {**run.progress.selected, **last_look(run)}
 
@@ -110,7 +119,8 @@ def training_batches(spec: TrainSpec, setup: Setup, context: Context) -> TrainBa
 def advance(run: Run, batches: TrainBatches, until: int) -> None:
     """Train until `until` optimizer steps are done, evaluating at each epoch's end and there.
 
-    A checkpoint stands at `until`, unless an earlier run of the job put it there.
+    A checkpoint stands at `until`, unless an earlier run of the job put it there. Raises Stopped,
+    on every rank after the same step, where the process is told to end.
     """
     spec, setup, context, progress, pace = run.spec, run.setup, run.context, run.progress, run.pace
     while progress.step < until:
@@ -118,7 +128,7 @@ def advance(run: Run, batches: TrainBatches, until: int) -> None:
         epoch, start = divmod(progress.step, batches.steps_per_epoch)
         pace.epoch_begins()
         for batch in batches.epoch(epoch, start):
-            end_if_told(context.stop)
+            run.stopping.check(progress.step)
             seed_step(spec.seed, progress.step, context.rank)
             inputs, targets = to_device((batch.inputs, batch.targets), context.device)
             if setup.augment_on_device is not None:
@@ -170,7 +180,19 @@ def begin(spec: TrainSpec, setup: Setup, context: Context, steps_per_epoch: int)
     average = _average(model, spec.ema) if spec.ema is not None else None
     pace = Pace(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     store = open_store(spec, context)
-    return Run(spec, setup, context, model, average, learners, store, Progress(), pace, total_steps)
+    return Run(
+        spec,
+        setup,
+        context,
+        model,
+        average,
+        learners,
+        store,
+        Progress(),
+        pace,
+        Stopping(context),
+        total_steps,
+    )
 
 
 def _average(model: nn.Module, settings: Ema) -> AveragedModel:
@@ -189,6 +211,7 @@ def open_store(
         keep_best=spec.checkpoint.keep_best,
         keep_latest=spec.checkpoint.keep_latest,
         maximize=spec.objective is not None and spec.objective.goal == "maximize",
+        fetch=context.mirror.fetch_checkpoint if context.mirror is not None else None,
     )
 
 
@@ -197,7 +220,7 @@ def open_store(
 
 def restore(run: Run) -> None:
     """Go on from the newest checkpoint that verifies; without one, begin at step 0."""
-    checkpoint, skipped = run.store.newest()
+    checkpoint, skipped = agreed(run.context, run.store.newest)
     reporter = run.context.reporter
     if run.context.is_main:
         for reason in skipped:
@@ -205,15 +228,15 @@ def restore(run: Run) -> None:
         reporter.goes_on_from(checkpoint.step if checkpoint else 0)
     if checkpoint is None:
         return
-    state = checkpoint.state()
-    run.evaluated.load_state_dict(checkpoint.weights())
+    state = loaded(run.context, checkpoint.state)
+    run.evaluated.load_state_dict(loaded(run.context, checkpoint.weights))
     if run.average is not None:
         run.model.load_state_dict(state["trained"])
         run.average.n_averaged.fill_(checkpoint.step)
     for learner in run.learners:
         load_optimizer(learner.optimizer, state["optimizers"][learner.turn.name])
         move_schedule(learner.schedule, state["schedules"][learner.turn.name])
-    run.progress.step = checkpoint.step
+    run.progress.step = run.progress.saved = checkpoint.step
     run.progress.best = state["best"]
     run.progress.selected = state["selected"]
     run.progress.objectives = [(int(at), value) for at, value in state["objectives"]]
@@ -226,6 +249,7 @@ def save(run: Run, *, objective: float | None = None) -> None:
     """Hand a checkpoint of this step to the store: a collective, written by rank 0."""
     progress = run.progress
     losses = progress.losses.settle(last_step=progress.step, learning_rate=run.learning_rate)
+    progress.saved = progress.step
     if not run.context.is_main:
         return
     run.context.reporter.sync()
@@ -243,6 +267,16 @@ def save(run: Run, *, objective: float | None = None) -> None:
         run.store.save(progress.step, run.evaluated.state_dict(), state, objective=objective)
     except NotFiniteError as error:
         raise DivergedError(f"{error} (learning rate {run.learning_rate:g})") from error
+
+
+def keep(run: Run) -> None:
+    """Return when a checkpoint of this step stands: a collective.
+
+    One that stands is not written again: it may be an evaluation's, with the objective's value.
+    """
+    if run.progress.saved != run.progress.step:
+        save(run)
+    run.store.wait()
 
 
 def step_checkpoint_due(run: Run) -> bool:
@@ -314,9 +348,9 @@ def select(run: Run) -> None:
     """Put the best checkpoint's weights into the model: a collective."""
     run.store.wait()
     barrier()
-    best = run.store.best() if run.spec.objective is not None else None
+    best = agreed(run.context, run.store.best) if run.spec.objective is not None else None
     if best is not None and best.step != run.progress.step:
-        run.evaluated.load_state_dict(best.weights())
+        run.evaluated.load_state_dict(loaded(run.context, best.weights))
     if run.average is not None:
         run.model.load_state_dict(run.evaluated.state_dict())
 

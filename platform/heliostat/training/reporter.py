@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from heliostat.training.journal import Journal, metric_values, read_all
+from heliostat.training.journal import SEGMENT_BYTES, Journal, metric_values, read_all
 from heliostat.training.storage import write_hint
 
 PROGRESS = "progress.json"
@@ -24,14 +24,18 @@ class Reporter:
     with what the journal holds and not recorded a second time.
     """
 
-    def __init__(self, folder: Path, *, attempt: int, rank: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, attempt: int, rank: int = 0, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         """Open the journal of `rank` in the job folder `folder`."""
         self._folder = folder
         self._recorded: Mapping[str, dict[int, float]] = {}
         self._repeated_steps: set[int] = set()
         self._largest_difference = 0.0
         self._progress_due = 0.0
-        self._journal = Journal(folder / "journal", attempt=attempt, rank=rank)
+        self._journal = Journal(
+            folder / "journal", attempt=attempt, rank=rank, segment_bytes=segment_bytes
+        )
 
     def goes_on_from(self, step: int) -> None:
         """Say that training goes on after `step`: what is recorded from there on is known.

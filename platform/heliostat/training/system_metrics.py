@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from heliostat.training.context import Context
+from heliostat.training.storage import read_json
 
 SECONDS = 10.0
 
@@ -62,6 +63,6 @@ def _sample(process: psutil.Process, context: Context) -> dict[str, float]:
 
 
 def _job_began(context: Context) -> float:
-    """Return when the job began, in unix seconds: its folder's `job.json` is written once."""
-    marker = context.folder / "job.json"
-    return marker.stat().st_mtime if marker.exists() else psutil.Process().create_time()
+    """Return when the job began, in unix seconds, which its folder's `job.json` says."""
+    facts = read_json(context.folder / "job.json")
+    return facts["created"] if facts else psutil.Process().create_time()

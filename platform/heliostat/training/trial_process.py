@@ -11,6 +11,7 @@ from pathlib import Path
 
 from heliostat import spec as specs
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
+from heliostat.training.agreeing import agreed
 from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint, set_up_own
 from heliostat.training.legs import LegEnd, finish_trial, train_leg
@@ -71,7 +72,7 @@ def _finish(spec: TrainSpec, context: Context, trial: Path, code: Path) -> dict[
 
 def _own_leg(spec: EntrypointSpec, context: Context) -> LegEnd:
     began = time.monotonic()
-    metrics = run_entrypoint(spec, context, set_up_own(spec))
+    metrics = run_entrypoint(spec, context, set_up_own(spec), is_leg=True)
     goal = spec.objective
     value = metrics.get(goal.metric) if goal is not None else None
     if goal is not None and value is None:
@@ -94,7 +95,7 @@ def _take_over(context: Context, trial: Path) -> dict[str, float]:
     """Take the model that the user's loop exported, and what it reported last."""
     if (trial / "model").is_dir() and context.is_main:
         shutil.copytree(trial / "model", context.folder / "model", dirs_exist_ok=True)
-    return dict(read_json(trial / LEG_END)["metrics"])
+    return dict(agreed(context, lambda: read_json(trial / LEG_END))["metrics"])
 
 
 def _set_up(spec: TrainSpec) -> Setup:

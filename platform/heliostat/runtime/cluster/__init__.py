@@ -1,0 +1,1 @@
+"""A shared Ray cluster: started, joined, asked, and given jobs."""
