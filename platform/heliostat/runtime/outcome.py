@@ -14,7 +14,8 @@ class Failure:
     """Why a job failed: a verdict in a word or two, and the message a person reads."""
 
     verdict: str
-    """user_code | data | diverged | worker_lost | out_of_memory | storage | tracking | internal"""
+    """user_code | data | diverged | worker_lost | node_lost | out_of_memory | storage | tracking |
+    internal"""
     message: str
 
 

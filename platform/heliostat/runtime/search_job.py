@@ -21,7 +21,7 @@ from heliostat.runtime.preparing import prepare
 from heliostat.runtime.recording import Recording
 from heliostat.runtime.search_view import progress_of
 from heliostat.runtime.search_work import SearchWork
-from heliostat.runtime.session import beginning, ray_session
+from heliostat.runtime.session import RayGone, beginning, check_lives, ray_session
 from heliostat.runtime.stopwatch import Stopwatch
 from heliostat.runtime.training_job import Preflight, conclude
 from heliostat.runtime.trial_storage import TrialStorage
@@ -109,6 +109,9 @@ def _search(job: Job, spec: TuneSpec, show: Show) -> Outcome:
         status: Status = "FAILED" if failure else "FINISHED"
     except (KeyboardInterrupt, SystemExit):
         status, failure = "KILLED", Failure("interrupted", "interrupted")
+    except RayGone as gone:
+        message = f"{gone}; `helio resume {job.id}` goes on with the search"
+        status, failure = "FAILED", Failure("node_lost", message)
     except InputError as error:
         job.end(status="FAILED", error={"verdict": "input", "message": str(error)}, metrics={})
         raise
@@ -142,6 +145,7 @@ def _drive(work: SearchWork, spec: TuneSpec, recording: Recording, show: Show) -
     tuning = Tuning(work, spec.train.resources, at_once, work.job.folder / "ray")
     try:
         while not tuning.wait(0.2):
+            check_lives()
             preflight.check()
             seconds = clock.seconds()
             if spec.budget.minutes is not None and seconds > 60 * spec.budget.minutes:

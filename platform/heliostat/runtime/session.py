@@ -122,6 +122,24 @@ def start(log: Path, library: Library = "ray.train", code: Path | None = None) -
         ) from error
 
 
+class RayGone(RuntimeError):
+    """A process of the embedded Ray has died without which nothing runs any more."""
+
+
+def check_lives() -> None:
+    """Raise RayGone where the embedded Ray has lost its raylet or its GCS; cheap, for a loop.
+
+    Ray Tune waits for them for ever.
+    """
+    import ray
+
+    node = ray._private.worker._global_node
+    dead: list[str] = [kind for kind, _ in node.dead_processes()] if node is not None else []
+    for kind in ("raylet", "gcs_server"):
+        if kind in dead:
+            raise RayGone(f"Ray's {kind} died")
+
+
 def check_machine(resources: Resources) -> None:
     """Raise InputError, before an embedded Ray is started, where this machine has too few CPUs."""
     if not os.environ.get("RAY_ADDRESS"):
