@@ -68,11 +68,11 @@ def cluster(work: Path) -> Iterator[Mapping[str, str]]:
     home = work / "home"
     ports = ("--port", "--dashboard-port", "--mlflow-port")
     options = [word for name in ports for word in (name, str(free_port()))]
-    env = {"HELIO_HOME": str(home), "RAY_AUTH_MODE": "token"}
-    env["RAY_AUTH_TOKEN_PATH"] = str(home / "ray-token")
+    env = {"HELIO_HOME": str(home)}
     up = json.loads(run_command([str(BIN / "helio"), "up", *options, "--json"], work, env))
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": up["token_file"]}
     try:
-        yield {**env, "HELIO_CLUSTER": up["cluster"]}
+        yield {**env, **token, "HELIO_CLUSTER": up["dashboard"]}
     finally:
         run_command([str(BIN / "helio"), "down"], work, env)
 

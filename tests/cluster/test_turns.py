@@ -119,6 +119,7 @@ def test_a_job_that_waits_is_stopped_at_once_and_never_runs(there: Asked, tmp_pa
     assert row.message == "Stopped before it started."
 
 
+@pytest.mark.slow
 def test_who_leaves_a_job_leaves_it_running_and_a_stopped_one_is_gone_on_with(
     cluster: Cluster, there: Asked, tmp_path: Path
 ) -> None:

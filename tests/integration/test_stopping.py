@@ -120,7 +120,7 @@ def run_of(helio: Helio, job: str) -> Any:
     return run
 
 
-@pytest.mark.parametrize("stop", [sigterm, ctrl_c])
+@pytest.mark.parametrize("stop", [sigterm, pytest.param(ctrl_c, marks=pytest.mark.slow)])
 def test_a_stopped_job_writes_a_checkpoint_ends_killed_and_resumes_to_the_same_weights(
     helio: Helio, spec: Path, undisturbed: dict[str, Any], stop: Signal
 ) -> None:

@@ -172,6 +172,7 @@ def test_a_storage_that_is_not_there_is_said_before_anything_is_trained(
     assert set((helio.home / "jobs").glob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_search_go_on_and_are_cloned_over_the_storage(
     helio: Helio, stored: Stored
 ) -> None:
