@@ -4,7 +4,7 @@
 
 starting: jobs/digits by `helio submit`, beside the same training as a plain Ray Train script by
 `ray job submit`, in turns on one head that `helio up` started; two workers on both sides.
-many: `--jobs` jobs submitted at once to a cluster with room for two.
+many: `--jobs` jobs submitted at once to a cluster with room for two; half an hour, on request.
 The Markdown goes to stdout, every number to `benchmark-results/<time>.json`.
 """
 
@@ -55,7 +55,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS[:1], metavar="PART")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=50)
     parser.add_argument("--keep", type=Path, help="keep every run's folder here")
