@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -692,3 +693,16 @@ def test_an_unknown_model_under_ray_is_the_same_line(bench: Bench, helio: Helio)
     assert (done.status, done.out, bench.traces) == (2, "", [])
     assert len(lines) == 1
     assert lines[0].startswith(f"{path}:5: model.name: no model 'resnt9'; nearest: resnet9")
+
+
+@pytest.mark.slow
+def test_a_ray_that_cannot_be_started_is_one_line_and_leaves_no_job(
+    bench: Bench, helio: Helio
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        surroundings = {"HELIO_HOME": str(bench.home), "RAY_GCS_SERVER_PORT": port}
+        done = helio("run", bench.spec(TRAIN, {}), "--json", env=surroundings)
+    assert (done.status, done.out, bench.traces) == (2, "", [])
+    assert "Ray cannot be started here" in complaints(done)[-1]
+    assert "Traceback" not in done.err

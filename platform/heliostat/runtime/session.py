@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
@@ -99,13 +99,7 @@ def start(log: Path, library: Library = "ray.train", code: Path | None = None) -
         importing = threading.Thread(target=import_module, args=(library,), daemon=True)
         importing.start()
         with _environment({**WORKERS, **AHEAD[library]}):
-            ray.init(
-                address="local",
-                _node_ip_address="127.0.0.1",
-                include_dashboard=False,
-                configure_logging=False,
-                log_to_driver=False,
-            )
+            _start_here()
         importing.join()
         return
     try:
@@ -120,6 +114,39 @@ def start(log: Path, library: Library = "ray.train", code: Path | None = None) -
         raise InputError.of(
             f"no Ray cluster answers at {address}: {reason}", valid="start it or unset RAY_ADDRESS"
         ) from error
+
+
+def _start_here() -> None:
+    """Start a Ray of this process's own; a second time where the machine was too busy for it.
+
+    Ray waits 30 s for its processes, which no setting changes. Raises InputError.
+    """
+    import psutil
+    import ray
+
+    ours = psutil.Process()
+    before = set(ours.children(recursive=True))
+    for tries_left in (1, 0):
+        try:
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                include_dashboard=False,
+                configure_logging=False,
+                log_to_driver=False,
+            )
+            return
+        except Exception as error:  # bare Exceptions are among what it raises
+            # `ray.shutdown` knows nothing of a node that has not come up.
+            for child in set(ours.children(recursive=True)) - before:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+            if not tries_left:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise InputError.of(
+                    f"Ray cannot be started here: {reason}",
+                    valid="a machine that is less busy; the newest folder in /tmp/ray says more",
+                ) from error
 
 
 class RayGone(RuntimeError):
