@@ -21,6 +21,7 @@ from heliostat.runtime.model_files import pack_for_others
 from heliostat.runtime.outcome import Failure, Outcome, Status
 from heliostat.runtime.predictions import check_output, schema, writing
 from heliostat.runtime.preparing import check_surroundings
+from heliostat.runtime.ray_errors import how_lost
 from heliostat.runtime.recording import Recording
 from heliostat.runtime.registered_model import LocalModel, fetch_model
 from heliostat.runtime.session import beginning, check_resources, ray_session
@@ -28,7 +29,7 @@ from heliostat.runtime.training_job import conclude
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import Document, EvaluateSpec, InputError, PredictSpec, together
 from heliostat.tracking.server import tracking_uri
-from heliostat.training.process import user_traceback, verdict
+from heliostat.training.judging import user_traceback, verdict
 from heliostat.training.reporter import Reporter
 from heliostat.training.storage import RESULT, write_json
 from heliostat.vision.registered import merge
@@ -211,7 +212,8 @@ def _recorded(batch: _Batch, context: str) -> Iterator[Reporter]:
 def _failure(error: Exception) -> Failure:
     # What an actor raised comes wrapped, with the worker's own exception as its cause.
     cause = getattr(error, "cause", None) or error
-    kind = verdict(cause)
+    lost = how_lost(error) if type(error).__module__.startswith("ray.") else None
+    kind = lost or verdict(cause)
     if kind == "input":  # an image that cannot be read, met on the way
         kind = "data"
     return Failure(kind, user_traceback(cause) if kind == "user_code" else str(cause).strip())

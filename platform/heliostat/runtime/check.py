@@ -54,7 +54,7 @@ def check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
     except InputError as error:
         raise document.locate(error) from error
     except (Exception, SystemExit) as error:  # the user's code may call sys.exit
-        from heliostat.training.process import user_traceback
+        from heliostat.training.judging import user_traceback
 
         problem = InputError.of(f"it fails when it is tried:\n{user_traceback(error).rstrip()}")
         raise document.locate(problem) from error

@@ -104,6 +104,7 @@ class JobRecorder:
         words = dict(tags or {})
         if error:
             words[tag.ENDED_BECAUSE] = error["message"][:4000]
+            words[tag.VERDICT] = error["verdict"]
         metric = _objective(self._job.spec).get("metric", "")
         if metric in ended["metrics"]:
             words[tag.OBJECTIVE_VALUE] = repr(ended["metrics"][metric])

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from heliostat.training.verdicts import Verdict
+
 Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
 """As MLflow spells it. RUNNING: left to itself, on a cluster, by the person who watched it."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job failed: a verdict in a word or two, and the message a person reads."""
+    """Why a job failed: a verdict, and the message a person reads."""
 
-    verdict: str
-    """user_code | data | diverged | worker_lost | node_lost | out_of_memory | storage | tracking |
-    internal"""
+    verdict: Verdict
     message: str
 
 

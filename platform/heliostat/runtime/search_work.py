@@ -21,9 +21,7 @@ from heliostat.spec import InputError, TrainSpec, TuneSpec
 from heliostat.training.stopping import STOP
 from heliostat.training.storage import LEG_END, read_json, write_json
 from heliostat.training.storage_away import StorageAway
-
-_AGAIN = ("worker_lost", "out_of_memory")
-"""Failures after which the same work may well succeed."""
+from heliostat.training.verdicts import Verdict, budget
 
 
 class SearchWork:
@@ -90,7 +88,8 @@ class SearchWork:
             if failure is None:
                 self.search.told(leg, self._told(leg, Path(work["folder"])))
             else:
-                worth_another = failure.verdict in (*_AGAIN, "stopped")
+                # A leg is stopped with its search, and goes on with it.
+                worth_another = _worth_another(failure) or failure.verdict == "stopped"
                 self.search.told(leg, Failed(failure.verdict, failure.message, worth_another))
             if self.search.stopped is not None:
                 self._show_stop()
@@ -119,7 +118,7 @@ class SearchWork:
         try:
             return self._leg(leg)
         except (InputError, OSError) as error:
-            verdict = "input" if isinstance(error, InputError) else "storage"
+            verdict: Verdict = "input" if isinstance(error, InputError) else "storage"
             self.search.told(leg, Failed(verdict, str(error), worth_another=False))
             return "wait"
 
@@ -146,7 +145,7 @@ class SearchWork:
 
     def _finished(self, failure: Failure | None) -> None:
         retries = self._spec.train.retries.failures
-        if failure and failure.verdict in _AGAIN and self._finish_retries < retries:
+        if failure and _worth_another(failure) and self._finish_retries < retries:
             self._finish_retries += 1
             self._finishing = "not yet"
             return
@@ -197,6 +196,10 @@ class SearchWork:
             finished=end["finished"],
             seconds=end["seconds"],
         )
+
+
+def _worth_another(failure: Failure) -> bool:
+    return budget(failure.verdict) is not None
 
 
 def _failure(job: Job, work: dict[str, Any], error: dict[str, Any] | None) -> Failure | None:

@@ -167,6 +167,15 @@ def check_lives() -> None:
             raise RayGone(f"Ray's {kind} died")
 
 
+def nodes_gone() -> frozenset[str]:
+    """Return the ids of the cluster's nodes that are dead; of an embedded Ray there are none."""
+    if not os.environ.get("RAY_ADDRESS"):
+        return frozenset()
+    import ray
+
+    return frozenset(node["NodeID"] for node in ray.nodes() if not node["Alive"])  # type: ignore[no-untyped-call]
+
+
 def check_machine(resources: Resources) -> None:
     """Raise InputError, before an embedded Ray is started, where this machine has too few CPUs."""
     if not os.environ.get("RAY_ADDRESS"):

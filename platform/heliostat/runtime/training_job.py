@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ from heliostat.spec import EntrypointSpec, InputError, TrainSpec
 from heliostat.tracking.server import tracking_uri
 from heliostat.training.storage import RESULT, read_json
 from heliostat.training.storage_away import StorageAway
+from heliostat.training.verdicts import Budget
 
 if TYPE_CHECKING:
     from heliostat.training.setup import Setup
@@ -118,7 +120,7 @@ def _local_attempts(
 def _ray_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
-    from heliostat.runtime.session import beginning, check_resources, ray_session
+    from heliostat.runtime.session import beginning, check_resources, nodes_gone, ray_session
 
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
     show(Phase(beginning()))
@@ -139,7 +141,7 @@ def _ray_attempts(
             if collector is not None:
                 collector.tell(show)
 
-        failures = 0
+        used = Counter[Budget]()
         while True:
             attempt = next_attempt(job)
             try:
@@ -147,20 +149,17 @@ def _ray_attempts(
                 if collector is not None:
                     collector.complete()
             except StorageAway as away:
-                return Fault(Failure("storage", str(away)), worth_another=False)
+                return Fault.of("storage", str(away))
             watcher.poll()
             if error is None:
                 return None
-            fault = explain(job, attempt, error)
-            failures += 1
-            if not fault.worth_another or failures > spec.retries.failures:
+            fault = explain(job, attempt, error, nodes_gone=nodes_gone())
+            kind = fault.budget
+            if kind is None or used[kind] == getattr(spec.retries, kind):
                 return fault
-            show(
-                Note(
-                    f"{fault.failure.message}; trying again"
-                    f" ({failures} of {spec.retries.failures} retries)"
-                )
-            )
+            used[kind] += 1
+            retry = f"{used[kind]} of {getattr(spec.retries, kind)} for {kind}"
+            show(Note(f"{fault.failure.message}; trying again ({retry})"))
 
 
 class Preflight:

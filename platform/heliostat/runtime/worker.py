@@ -32,30 +32,38 @@ def train_worker(config: dict[str, Any]) -> None:
     import ray.train
 
     ranks = ray.train.get_context()
+    node = ray.get_runtime_context().get_node_id()
     work_as(
         config,
         rank=ranks.get_world_rank(),
         local_rank=ranks.get_local_rank(),
         world_size=ranks.get_world_size(),
+        node=node,
     )
 
 
 def work_as(
-    config: dict[str, Any], *, rank: int = 0, local_rank: int = 0, world_size: int = 1
+    config: dict[str, Any],
+    *,
+    rank: int = 0,
+    local_rank: int = 0,
+    world_size: int = 1,
+    node: str | None = None,
 ) -> None:
     """Train as one rank; `config` holds the job's folder, the attempt, the spec and the code.
 
     Where the rank writes is `place_of`'s to say, and where the spec's registered models are
     `with_models_here`'s, from the config's `models`. Its `work` is "train", or what a search does
     of a trial: "leg" (and `until`, an epoch) or "finish" (and `trial`, its folder). It is told to
-    stop by the file that `stop` names, else by the sign for its `group`. Raises TrainingFailed;
-    what failed stands in the journal. Raises what `place_of` does.
+    stop by the file that `stop` names, else by the sign for its `group`. `node` is Ray's id of the
+    node that this is. Raises TrainingFailed; what failed stands in the journal. Raises what
+    `place_of` does.
     """
     spec = _spec(config)
     with place_of(config, rank=rank) as place:
         _write_output_to(place.log)
         make_importable(config["code"])
-        _work(config, spec, place, rank, local_rank, world_size)
+        _work(config, spec, place, rank, local_rank, world_size, node)
 
 
 def _spec(config: dict[str, Any]) -> TrainSpec | EntrypointSpec:
@@ -78,6 +86,7 @@ def _work(
     rank: int,
     local_rank: int,
     world_size: int,
+    node: str | None,
 ) -> None:
     # Deferred: the driver and Ray Train's controller load this module without torch.
     import torch.distributed as dist
@@ -88,9 +97,12 @@ def _work(
 
     device = choose_device(local_rank, gpus=spec.resources.gpus_per_worker)
     store = _meet(rank, world_size, device) if world_size > 1 else None
+    reporter = place.reporter(attempt=config["attempt"], rank=rank)
+    if node is not None:
+        reporter.event("placed", node=node, host=socket.gethostname())
     context = Context(
         folder=place.folder,
-        reporter=place.reporter(attempt=config["attempt"], rank=rank),
+        reporter=reporter,
         rank=rank,
         world_size=world_size,
         device=device,

@@ -81,8 +81,8 @@ def open_run(
         run_id = str(found[0].info.run_id)
         client.update_run(run_id, status="RUNNING")
         _set(client, run_id, alive)
-        if tag.ENDED_BECAUSE in found[0].data.tags:
-            client.delete_tag(run_id, tag.ENDED_BECAUSE)
+        for of_the_end in {tag.ENDED_BECAUSE, tag.VERDICT} & found[0].data.tags.keys():
+            client.delete_tag(run_id, of_the_end)
         return run_id
 
 
@@ -240,6 +240,6 @@ def _fail(client: MlflowClient, run: Run, last: float) -> Settled:
         f" after {heard}"
     )
     run_id = str(run.info.run_id)
-    _set(client, run_id, {tag.ENDED_BECAUSE: because})
+    _set(client, run_id, {tag.ENDED_BECAUSE: because, tag.VERDICT: "driver_lost"})
     client.set_terminated(run_id, "FAILED", end_time=int(last * 1000))
     return Settled(tags[tag.JOB], run_id, because)

@@ -8,6 +8,7 @@ HEARTBEAT = "heliostat.heartbeat"  # unix seconds
 HOST = "heliostat.host"
 PID = "heliostat.pid"
 ENDED_BECAUSE = "heliostat.ended_because"
+VERDICT = "heliostat.verdict"  # why it ended before its time, in a word; none where it did not
 ATTEMPTS = "heliostat.attempts"
 
 OBJECTIVE = "heliostat.objective"  # a metric's name, such as val/accuracy

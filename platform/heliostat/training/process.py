@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
-import sysconfig
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +13,12 @@ from heliostat.spec import DataSpec, EntrypointSpec, InputError, TrainSpec
 from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint, set_up_own
 from heliostat.training.host_memory import keep_freed_memory
+from heliostat.training.judging import user_traceback, verdict
 from heliostat.training.loop import fit
-from heliostat.training.losses import DivergedError
 from heliostat.training.package import package
 from heliostat.training.setup import DataSets, Setup, set_up
-from heliostat.training.stopping import Stopped
 from heliostat.training.storage import RESULT, SKIPPED, write_json
 from heliostat.training.system_metrics import sampling
-from heliostat.vision.mistakes import Mistake, WrongTargets
 
 
 def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> None:
@@ -144,85 +139,10 @@ def told_to_journal(context: Context) -> Iterator[None]:
             verdict=verdict(error),
             message=str(error),
             traceback=user_traceback(error),
+            errno=error.errno if isinstance(error, OSError) else None,
             problems=problems,
         )
         if context.is_main:
             context.reporter.event("attempt_ended", why=verdict(error))
         context.reporter.close()
         raise
-
-
-def verdict(error: BaseException) -> str:
-    """Return what kind of failure an exception is, in a word."""
-    import torch
-
-    if isinstance(error, InputError):
-        return "input"
-    if isinstance(error, Stopped):
-        return "stopped"
-    if isinstance(error, DivergedError):
-        return "diverged"
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return "out_of_memory"
-    if isinstance(error, Mistake):
-        return "data" if isinstance(error, WrongTargets) else "user_code"
-    if isinstance(error, OSError) and (error.errno in _FULL or not _user_frames(error)):
-        return "storage"
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if _is_lost_peer(error):
-        return "worker_lost"
-    return "user_code" if _user_frames(error) or _is_users_syntax(error) else "internal"
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""No mistake of the user's code, though it is where such an error may come up."""
-
-
-def user_traceback(error: BaseException) -> str:
-    """Return the traceback from the user's first own frame on, or all of it if there is none.
-
-    Of a Mistake (their model gave what the task cannot use) its one line says more.
-    """
-    if isinstance(error, Mistake):
-        return f"{error}\n"
-    frames = _user_frames(error)
-    if not frames and not _is_users_syntax(error):
-        frames = traceback.extract_tb(error.__traceback__)
-    lines = ["Traceback (most recent call last):\n"] if frames else []
-    lines += traceback.format_list(frames)
-    lines += traceback.format_exception_only(error)
-    return "".join(lines)
-
-
-def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """Return the frames from the first one outside heliostat and installed packages on."""
-    frames = list(traceback.extract_tb(error.__traceback__))
-    for number, frame in enumerate(frames):
-        if _is_users(frame.filename):
-            return frames[number:]
-    return []
-
-
-def _is_users_syntax(error: BaseException) -> bool:
-    """Whether a module of the user's could not be compiled: then no frame is in it."""
-    return isinstance(error, SyntaxError) and _is_users(error.filename or "<unknown>")
-
-
-def _is_users(filename: str) -> bool:
-    path = Path(filename)
-    foreign = {Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))}
-    return not (
-        filename.startswith("<")
-        or foreign & set(path.parents)
-        or {"site-packages", "dist-packages"} & set(path.parts)
-    )
-
-
-def _is_lost_peer(error: BaseException) -> bool:
-    """Whether a collective failed because another rank is gone: the failure began there."""
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        sign in text
-        for sign in ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL")
-    )
