@@ -27,8 +27,11 @@ demo: .venv/.installed-base ## train on handwritten digits, register the model, 
 	  "The run, its curves, its pictures and the model: $(BIN)/helio ui" \
 	  "What is remembered, as tables:                  $(BIN)/helio runs   $(BIN)/helio models"
 
+# Two at a time: while one test waits for its Ray to start, another computes.
+PARALLEL = -n 2 --dist loadgroup
+
 test: .venv/.installed-test ## run the tests, less those marked slow
-	$(BIN)/python -m pytest -m "not slow" --durations=12
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --durations=12
 
 test-all: .venv/.installed-test ## run all the tests
 	$(BIN)/python -m pytest

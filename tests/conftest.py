@@ -13,6 +13,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # Names of the surroundings that would lead a test to somebody's real server or cluster.
 _SURROUNDINGS = ("HELIO_CLUSTER", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RAY_ADDRESS")
 
+_ONE_WORKERS = ("cluster", "integration")
+"""Folders whose tests share what is dear to start: one of pytest-xdist's workers has all of one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares fixtures, and begin with the longest."""
+    places = {item: item.path.relative_to(ROOT / "tests").parts for item in items}
+    for item, place in places.items():
+        group = place[0] if place[0] in _ONE_WORKERS else "/".join(place)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: places[item][0] not in _ONE_WORKERS)
+
 
 @pytest.fixture
 def helio_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
