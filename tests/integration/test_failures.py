@@ -90,6 +90,13 @@ def once_each(helio: Helio, job: str, run_id: str) -> None:
     assert [p.step for p in history] == sorted({s for n, s in written if n == "train/loss"})
 
 
+def attempts(helio: Helio, run_id: str, folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of the run's table of attempts."""
+    client = MlflowClient(helio.tracking)
+    table = read_json(Path(client.download_artifacts(run_id, "attempts.json", str(folder))))
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+
+
 def test_a_killed_worker_costs_the_steps_since_its_checkpoint_and_nothing_else(
     helio: Helio, spec: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -105,6 +112,15 @@ def test_a_killed_worker_costs_the_steps_since_its_checkpoint_and_nothing_else(
     run = MlflowClient(helio.tracking).get_run(done.document["run_id"])
     assert run.data.tags["heliostat.attempts"] == "2"
     assert run.info.status == "FINISHED"
+    killed, mended = attempts(helio, done.document["run_id"], tmp_path)
+    assert (killed["why"], killed["workers"], killed["from_step"]) == ("worker_lost", 2, 0)
+    assert (mended["why"], mended["from_step"]) == ("finished", 45)
+    assert mended["checkpoint"] == "step-0000000045-a0001"
+    assert mended["last_step"] == 80
+    assert 0 <= mended["steps_repeated"] <= 58 - 45
+    assert mended["largest_difference"] == 0
+    assert killed["ended"] <= mended["started"]
+    assert "2 attempts: worker lost, finished" in done.err
     assert same_end(helio, done.document, undisturbed)
 
 

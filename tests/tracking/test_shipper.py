@@ -23,8 +23,9 @@ def metric(name: str, step: int, value: float | None, late: int = 0) -> dict[str
     return {"kind": "metric", "name": name, "step": step, "value": value, "time": time}
 
 
-def event(name: str, time: int, **fields: Any) -> dict[str, Any]:
-    return {"kind": "event", "name": name, "time": START + time, **fields}
+def event(name: str, time: int, attempt: int = 1, **fields: Any) -> dict[str, Any]:
+    place = {"kind": "event", "attempt": attempt, "rank": 0}
+    return {**place, "name": name, "time": START + time, **fields}
 
 
 @pytest.fixture
@@ -135,21 +136,25 @@ def test_the_attempts_are_a_table_that_tells_why_each_ended(
     uri: str, run_id: str, tmp_path: Path, client: MlflowClient
 ) -> None:
     shipper = Shipper(uri, run_id, tmp_path)
-    shipper.send([event("attempt_started", 0, first_step=0)])
-    ended = event("attempt_ended", 9000, why="worker lost", last_step=40)
-    shipper.send([ended, event("attempt_started", 10_000, first_step=30, steps_repeated=10)])
-    shipper.send([ended, event("attempt_started", 60_000, first_step=50)])
+    shipper.send([event("attempt_launched", 0, workers=2), event("first_step", 5, step=1)])
+    shipper.send([{**metric("train/loss", 40, 0.5), "attempt": 1, "rank": 0}])
+    closed = event("attempt_closed", 9000, why="worker_lost")
+    again = event("attempt_launched", 9001, attempt=2, workers=2)
+    shipper.send([closed, again, event("restored", 9500, attempt=2, step=30, checkpoint="c")])
+    shipper.send([closed, event("repeats", 9900, attempt=2, step=35)])
+    assert _attempts(client, run_id, tmp_path) == [(1, "worker_lost", 0), (2, None, 5)]
 
-    table = json.loads(Path(_artifact(client, run_id, "attempts.json", tmp_path)).read_text())
-    attempts = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    assert [(a["attempt"], a["why"], a["steps_repeated"]) for a in attempts] == [
-        (1, "worker lost", None),
-        (2, "killed: it left no word", 10),
-        (3, None, None),
-    ]
-    assert attempts[0]["ended"] == "2023-11-14 22:13:29.000 UTC"
+    shipper.send([], over=True)
+    assert _attempts(client, run_id, tmp_path) == [(1, "worker_lost", 0), (2, "driver_lost", 5)]
     shown = json.loads(client.get_run(run_id).data.tags["mlflow.loggedArtifacts"])
     assert {"path": "attempts.json", "type": "table"} in shown
+
+
+def _attempts(client: MlflowClient, run_id: str, folder: Path) -> list[tuple[int, str | None, int]]:
+    table = json.loads(Path(_artifact(client, run_id, "attempts.json", folder)).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert rows[0]["ended"] == "2023-11-14 22:13:29.000 UTC"
+    return [(row["attempt"], row["why"], row["steps_repeated"]) for row in rows]
 
 
 def test_a_record_of_an_unknown_kind_is_a_mistake(uri: str, run_id: str, tmp_path: Path) -> None:

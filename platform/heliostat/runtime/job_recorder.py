@@ -70,16 +70,16 @@ class JobRecorder:
             folder=self._job.code,
         )
 
-    def ship(self, more: Iterable[Record] = ()) -> int:
+    def ship(self, more: Iterable[Record] = (), *, over: bool = False) -> int:
         """Send what the journal has gained, and a sign of life; return how many records went.
 
-        `more` are records from elsewhere, sent with it. Raises TrackingAway; what was read or
-        given stays pending for the next call.
+        `more` are records from elsewhere, sent with it; `over`: the job has ended. Raises
+        TrackingAway; what was read or given stays pending for the next call.
         """
         assert self._shipper is not None
         self._pending.extend(r for r in self._reader.new_records() if _is_the_jobs(r))
         self._pending.extend(more)
-        self._shipper.send(self._pending)
+        self._shipper.send(self._pending, over=over)
         sent = len(self._pending)
         self._pending.clear()
         if time.monotonic() >= self._beat_due:
@@ -92,7 +92,7 @@ class JobRecorder:
 
         `tags` are said of the run unless `ended` knows better.
         """
-        self.ship()
+        self.ship(over=True)
         log_datasets(self._uri, self.run_id, self._datasets())
         self._attach_manifests()
         if (skipped := self._job.folder / SKIPPED).exists():
@@ -174,4 +174,6 @@ def _registration(spec: Spec) -> dict[str, Any] | None:
 
 def _is_the_jobs(record: Record) -> bool:
     """Whether MLflow wants it: what every rank says alike is taken from rank 0."""
-    return bool(record["kind"] != "event" or record["rank"] == 0 or record["name"] == "failed")
+    return bool(
+        record["kind"] != "event" or record["rank"] in (0, None) or record["name"] == "failed"
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliostat.runtime import kept_code
+from heliostat.runtime.attempt_record import recorded_attempt
 from heliostat.runtime.collecting import collecting, publishing
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.failures import Fault, explain, next_attempt
@@ -24,7 +25,9 @@ from heliostat.runtime.recording import Recording
 from heliostat.runtime.watching import Watcher
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
+from heliostat.tracking.attempt_rows import AttemptRows
 from heliostat.tracking.server import tracking_uri
+from heliostat.training.journal import read_all
 from heliostat.training.storage import RESULT, read_json
 from heliostat.training.storage_away import StorageAway
 from heliostat.training.verdicts import Budget
@@ -78,6 +81,7 @@ def conclude(
     metrics = result.get("metrics", {})
     error = {"verdict": failure.verdict, "message": failure.message} if failure else None
     job.end(status=status, error=error, metrics=metrics)
+    _tell_attempts(job, show)
     recorded: dict[str, Any] = {}
     if recording is not None:
         show(Phase("recording in MLflow"))
@@ -95,6 +99,15 @@ def conclude(
     )
 
 
+def _tell_attempts(job: Job, show: Show) -> None:
+    attempts = AttemptRows()
+    attempts.take(read_all(job.folder / "journal"))
+    rows = attempts.rows(over=True)
+    if len(rows) > 1:
+        ends = ", ".join(str(row.why).replace("_", " ") for row in rows)
+        show(Note(f"{len(rows)} attempts: {ends}"))
+
+
 def _tell(recorded: dict[str, Any], job: Job, show: Show) -> None:
     if recorded.get("alias"):
         show(Note(recorded["alias"]))
@@ -110,11 +123,11 @@ def _tell(recorded: dict[str, Any], job: Job, show: Show) -> None:
 def _local_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
-    attempt = next_attempt(job)
     show(Phase("starting in this process"))
-    error = run_here(job, spec, attempt, watch=watcher.poll, show=show)
-    watcher.poll()
-    return None if error is None else explain(job, attempt, error)
+    with recorded_attempt(job, spec) as attempt:
+        error = run_here(job, spec, attempt.number, watch=watcher.poll, show=show)
+        watcher.poll()
+        return attempt.ended(None if error is None else explain(job, attempt.number, error))
 
 
 def _ray_attempts(
@@ -141,19 +154,24 @@ def _ray_attempts(
             if collector is not None:
                 collector.tell(show)
 
+        def attempted() -> Fault | None:
+            with recorded_attempt(job, spec) as attempt:
+                try:
+                    error = run_attempt(job, spec, attempt.number, watch=watch, show=show)
+                    if collector is not None:
+                        collector.complete()
+                except StorageAway as away:
+                    return attempt.ended(Fault.of("storage", str(away)))
+                watcher.poll()
+                if error is None:
+                    return None
+                return attempt.ended(explain(job, attempt.number, error, nodes_gone=nodes_gone()))
+
         used = Counter[Budget]()
         while True:
-            attempt = next_attempt(job)
-            try:
-                error = run_attempt(job, spec, attempt, watch=watch, show=show)
-                if collector is not None:
-                    collector.complete()
-            except StorageAway as away:
-                return Fault.of("storage", str(away))
-            watcher.poll()
-            if error is None:
+            fault = attempted()
+            if fault is None:
                 return None
-            fault = explain(job, attempt, error, nodes_gone=nodes_gone())
             kind = fault.budget
             if kind is None or used[kind] == getattr(spec.retries, kind):
                 return fault

@@ -32,15 +32,17 @@ class Shipper:
         self._pictures = Pictures(run_id, folder)
         self._events = Events(run_id)
 
-    def send(self, records: Iterable[Record]) -> int:
+    def send(self, records: Iterable[Record], *, over: bool = False) -> int:
         """Send `records`, in the journal's order; return how many were news to MLflow.
 
         Args:
             records: dicts of kind `metric` (name, step, value, time in unix ms), `picture`
-                (name, step, path relative to the job's folder, time) or `event` (name, time, …).
+                (name, step, path relative to the job's folder, time) or `event` (name, time, …),
+                each with its `attempt`.
                 A value may be NaN or ±inf (stored as ±1.8e308) or None (stored as NaN). A metric
                 whose step is not beyond the newest one sent under its name is left out: it is a
                 step repeated after a restart.
+            over: the job has ended: an attempt that is open still was lost.
 
         Raises:
             TrackingAway: MLflow can't be reached. Nothing is lost if the same records come again.
@@ -51,13 +53,15 @@ class Shipper:
             if record["kind"] not in by_kind:
                 raise ValueError(f"no such kind of journal record: {record['kind']!r}")
             by_kind[record["kind"]].append(record)
-        if not any(by_kind.values()):
+        if not any(by_kind.values()) and not over:
             return 0
         with reaching(self._uri):
             client = connect(self._uri)
             metrics = self._send_metrics(client, by_kind["metric"])
             pictures, missing = self._pictures.send(client, by_kind["picture"])
-            return metrics + pictures + self._events.send(client, [*by_kind["event"], *missing])
+            # The events' tables look at the metrics too: they tell how far an attempt came.
+            told = [*by_kind["metric"], *by_kind["event"], *missing]
+            return metrics + pictures + self._events.send(client, told, over=over)
 
     def _send_metrics(self, client: MlflowClient, records: Sequence[Record]) -> int:
         if not self._looked:

@@ -1,8 +1,9 @@
 """The journal: what a job has to say, written durably before anybody else hears of it.
 
 A journal is a folder of append-only segments of JSON lines, `<attempt>-<rank>-<segment>.jsonl`.
-Each writer owns its files, so a writer that wakes up late cannot spoil another's. A reader takes
-whole lines only: a line torn by a crash is never seen.
+What the job's driver says of an attempt has `driver` in the rank's place. Each writer owns its
+files, so a writer that wakes up late cannot spoil another's. A reader takes whole lines only: a
+line torn by a crash is never seen.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from typing import Any
 Record = dict[str, Any]
 
 SEGMENT_BYTES = 4 * 1024 * 1024
+_DRIVER = "driver"  # sorts after every rank's number
 
 
 class Journal:
-    """The writer of one rank in one attempt."""
+    """The writer of one rank, or of the driver (rank None), in one attempt."""
 
     def __init__(
-        self, folder: Path, *, attempt: int, rank: int, segment_bytes: int = SEGMENT_BYTES
+        self, folder: Path, *, attempt: int, rank: int | None, segment_bytes: int = SEGMENT_BYTES
     ) -> None:
         """Open the writer's first segment in `folder`, which is made if it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._stem = folder / f"{attempt:04d}-{rank:04d}"
+        self._stem = folder / f"{attempt:04d}-{_DRIVER if rank is None else f'{rank:04d}'}"
         self._segment = 0
         self._segment_bytes = segment_bytes
         # The loop writes, and so does the thread that samples the system.
@@ -73,7 +75,10 @@ class JournalReader:
         self._offsets: dict[str, int] = {}
 
     def new_records(self) -> list[Record]:
-        """Return the complete new records: by attempt, then rank, then as they were written."""
+        """Return the complete new records: by attempt, then rank, then as they were written.
+
+        Each has its `attempt` and its `rank`, None for the driver, whose records come last.
+        """
         records: list[Record] = []
         for path in sorted(self._folder.glob("*.jsonl")):
             records.extend(self._new_lines(path))
@@ -89,7 +94,7 @@ class JournalReader:
         whole = text[: text.rfind(b"\n") + 1]
         self._offsets[path.name] = offset + len(whole)
         attempt, rank, _ = path.stem.split("-")
-        place = {"attempt": int(attempt), "rank": int(rank)}
+        place = {"attempt": int(attempt), "rank": None if rank == _DRIVER else int(rank)}
         return [{**place, **json.loads(line)} for line in whole.splitlines()]
 
 
