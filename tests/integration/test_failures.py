@@ -141,6 +141,7 @@ def test_a_users_exception_is_their_own_traceback_once_and_is_not_tried_again(
     run = MlflowClient(helio.tracking).get_run(outcome["run_id"])
     assert run.info.status == "FAILED"
     assert "the user's own mistake" in run.data.tags["heliostat.ended_because"]
+    assert run.data.tags["heliostat.verdict"] == "user_code"
 
 
 def test_a_loss_that_is_nan_ends_the_job_with_step_and_rate_and_keeps_the_checkpoint(
@@ -192,3 +193,4 @@ def test_a_driver_that_is_killed_leaves_a_run_that_says_failed(helio: Helio, spe
     run = MlflowClient(helio.tracking).get_run(recorded["run_id"])
     assert run.info.status == "FAILED"
     assert run.data.tags["heliostat.ended_because"] == "the driver process died"
+    assert run.data.tags["heliostat.verdict"] == "driver_lost"

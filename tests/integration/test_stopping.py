@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -140,14 +141,46 @@ def test_a_stopped_job_writes_a_checkpoint_ends_killed_and_resumes_to_the_same_w
     assert {event["rank"] for event in events(records, "failed")} == {0, 1}
     run = run_of(helio, job)
     assert run.info.status == "KILLED"
+    assert run.data.tags["heliostat.verdict"] == "stopped"
 
     done = helio("resume", job, "--json")
     assert done.status == 0, done.err
     assert f"going on from step {step}" in done.err
     assert done.document["run_id"] == run.info.run_id
-    assert run_of(helio, job).info.status == "FINISHED"
+    ended = run_of(helio, job)
+    assert ended.info.status == "FINISHED"
+    assert "heliostat.verdict" not in ended.data.tags
     assert same_weights(helio, done.document, undisturbed)
     assert done.document["metrics"] == undisturbed["metrics"]
+
+
+@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=pytest.mark.slow)])
+def test_a_worker_that_gets_a_sigterm_costs_no_step_and_no_retry_of_failures(
+    helio: Helio, spec: Path, undisturbed: dict[str, Any], rank: int
+) -> None:
+    settings = ["model.args.pause=0.05", "retries={failures: 0, preemptions: 1}"]
+    process = start(helio, "run", spec, "--json", *sets(settings))
+    job = wait_for_step(helio, process, 25)
+    placed = events(read_all(helio.folder(job) / "journal"), "placed")
+    (pid,) = (event["pid"] for event in placed if event["rank"] == rank)
+    os.kill(pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert f"(rank {rank} got a SIGTERM); trying again (1 of 1 for preemptions)" in err
+
+    records = read_all(helio.folder(job) / "journal")
+    told = [(event["rank"], event["verdict"]) for event in events(records, "failed")]
+    assert sorted(told) == [(0, "preempted"), (1, "preempted")]
+    assert [event["why"] for event in events(records, "attempt_ended")] == ["preempted", "finished"]
+    (restored,) = events(records, "restored")
+    assert f"preempted after step {restored['step']}" in err
+    assert not events(records, "repeated")
+    document = json.loads(out)
+    assert same_weights(helio, document, undisturbed)
+    assert document["metrics"] == undisturbed["metrics"]
+    run = run_of(helio, job)
+    assert run.info.status == "FINISHED"
+    assert "heliostat.verdict" not in run.data.tags
 
 
 STANDS = ("--json", "--set", "model.args.stands_at=2")

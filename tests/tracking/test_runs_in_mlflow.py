@@ -18,12 +18,17 @@ from heliostat.tracking.runs import beat, finish, settle
 def test_a_restarted_job_goes_on_in_its_own_run(start: Callable[..., str], uri: str) -> None:
     first = start(tags={"heliostat.kind": "train"})
     assert start("job-2") != first
-    finish(uri, first, "FAILED", tags={tag.ENDED_BECAUSE: "worker lost"})
+    finish(
+        uri,
+        first,
+        "FAILED",
+        tags={tag.ENDED_BECAUSE: "a worker was lost", tag.VERDICT: "worker_lost"},
+    )
 
     assert start() == first
     run = MlflowClient(uri).get_run(first)
     assert run.info.status == "RUNNING"
-    assert tag.ENDED_BECAUSE not in run.data.tags
+    assert not {tag.ENDED_BECAUSE, tag.VERDICT} & run.data.tags.keys()
     assert run.data.tags[tag.KIND] == "train"
     assert run.data.tags[tag.PID] == str(os.getpid())
 

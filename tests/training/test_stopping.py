@@ -76,6 +76,7 @@ def rank(tmp_path: Path) -> Iterator[Rank]:
         store: dist.Store,
         stop: Callable[[], bool] | None = None,
         *,
+        preempted: Callable[[], bool] | None = None,
         device: str = "cpu",
         world_size: int = 2,
     ) -> Stopping:
@@ -87,6 +88,7 @@ def rank(tmp_path: Path) -> Iterator[Rank]:
                 world_size=world_size,
                 device=torch.device(device),
                 stop=stop,
+                preempted=preempted,
                 store=store,
             )
         )
@@ -104,6 +106,19 @@ def steps_until_stopped(stopping: Stopping, begin: int) -> Iterator[int]:
             yield step
             return
         yield step
+
+
+@pytest.mark.parametrize("preempted", [False, True])
+def test_every_rank_knows_whether_it_stops_for_the_user_or_for_a_machine_that_is_to_go(
+    rank: Rank, preempted: bool
+) -> None:
+    store = dist.HashStore()
+    told = {"stop": lambda: True, "preempted": lambda: preempted}
+    for stopping in (rank(0, store, **told), rank(1, store)):
+        with pytest.raises(Stopped) as stopped:
+            list(map(stopping.check, range(3 * EVERY)))
+        assert stopped.value.preempted == preempted
+        assert str(stopped.value) == f"{'preempted' if preempted else 'stopped'} after step {EVERY}"
 
 
 @pytest.mark.parametrize("ahead", [False, True])

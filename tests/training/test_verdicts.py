@@ -33,7 +33,8 @@ def raised(error: BaseException, *, by_library: bool = True) -> BaseException:
     ("error", "expected"),
     [
         (InputError.of("no such file"), "input"),
-        (Stopped("stopped after step 4"), "stopped"),
+        (Stopped("after step 4"), "stopped"),
+        (Stopped("after step 4", preempted=True), "preempted"),
         (KeyboardInterrupt(), "interrupted"),
         (DivergedError("the loss is nan"), "diverged"),
         (WrongTargets("label 12 of 10 classes"), "data"),

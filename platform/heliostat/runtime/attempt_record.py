@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 
 from heliostat.runtime.failures import Fault, next_attempt
 from heliostat.runtime.job import Job
 from heliostat.runtime.job_storage import open_storage
+from heliostat.runtime.retrying import HALVED, Halved
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
 from heliostat.training.journal import Journal
 from heliostat.training.storage_away import AWAY
@@ -38,13 +40,20 @@ class AttemptRecord:
 
 
 @contextmanager
-def recorded_attempt(job: Job, spec: TrainSpec | EntrypointSpec) -> Iterator[AttemptRecord]:
-    """Have the job's next attempt in the body; the journal says when it began, and how it ended."""
+def recorded_attempt(
+    job: Job, spec: TrainSpec | EntrypointSpec, halved: Halved | None = None
+) -> Iterator[AttemptRecord]:
+    """Have the job's next attempt in the body; the journal says when it began, and how it ended.
+
+    And if fewer samples are taken at a time than the job's spec says, since memory had run out.
+    """
     record = AttemptRecord(next_attempt(job))
     journal = Journal(job.folder / "journal", attempt=record.number, rank=None)
     journal.write(
         "event", name=LAUNCHED, workers=spec.resources.min_workers, driver_pid=os.getpid()
     )
+    if halved is not None:
+        journal.write("event", name=HALVED, **asdict(halved))
     try:
         yield record
     except BaseException as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from heliostat.runtime.job import Job
+from heliostat.runtime.leaving import TOLD_TO_LEAVE
 from heliostat.runtime.node import OtherMachine
 from heliostat.runtime.outcome import Failure
 from heliostat.runtime.ray_errors import how_lost
@@ -56,8 +57,18 @@ def explain(
         problems = own[0]["problems"]
         raise InputError(Problem(p["message"], tuple(p["key"]), p["valid"]) for p in problems)
     if own:
-        return _from_journal(own[0])
+        return _from_journal(own[0], mine)
     return _lost(error, mine, nodes_gone)
+
+
+def stopped(job: Job) -> Failure:
+    """Return how the user ended the job: with a last checkpoint, or at once."""
+    records = read_all(job.folder / "journal")
+    last = next_attempt(job) - 1
+    for record in events(records, "failed"):
+        if record["attempt"] == last and record["verdict"] in ("stopped", "preempted"):
+            return Failure("stopped", record["message"])
+    return Failure("interrupted", "interrupted")
 
 
 _OF_OTHERS = ("worker_lost", "collective")
@@ -77,7 +88,7 @@ def next_attempt(job: Job) -> int:
     return max(attempts, default=0) + 1
 
 
-def _from_journal(record: Record) -> Fault:
+def _from_journal(record: Record, mine: list[Record]) -> Fault:
     # Wrong input that shows only in the middle of training: an image that can't be decoded.
     verdict: Verdict = "data" if record["verdict"] == "input" else record["verdict"]
     # A traceback is the message where there is code of the user's to look at; for a diverged
@@ -86,6 +97,8 @@ def _from_journal(record: Record) -> Fault:
     message = record["traceback"] if shows_code else record["message"]
     if shows_code and record["rank"]:
         message = f"on rank {record['rank']}:\n{message}"
+    elif verdict == "preempted":
+        message = f"{message}{_who_left(mine)}"
     elif verdict.startswith("out_of_memory"):
         message = f"on rank {record['rank']}: {_first_line(message) or 'no memory is left'}"
     return Fault.of(verdict, message.rstrip(), record.get("errno"))
@@ -117,11 +130,20 @@ def _lost(error: BaseException, mine: list[Record], nodes_gone: frozenset[str]) 
     places = [r for r in events(mine, "placed") if r["rank"] in gone]
     if "preempted" in how_all:
         return Fault.of("preempted", f"{_who(gone)} was lost: its machine was taken back")
+    if any(record["rank"] in gone for record in events(mine, TOLD_TO_LEAVE)):
+        message = f"{_who(gone)} was told to leave, and did before a last checkpoint stood"
+        return Fault.of("preempted", message)
     if "node_lost" in how_all or any(place["node"] in nodes_gone for place in places):
         hosts = ", ".join(sorted({place["host"] for place in places}))
         machine = f"its machine {hosts}" if hosts else "its machine"
         return Fault.of("node_lost", f"{_who(gone)} was lost with {machine}")
     return Fault.of("worker_lost", f"{_who(gone)} was lost: its process was killed or crashed")
+
+
+def _who_left(mine: list[Record]) -> str:
+    told = sorted({(record["rank"], record["by"]) for record in events(mine, TOLD_TO_LEAVE)})
+    how = {"SIGTERM": "got a SIGTERM", "drain": "was on a node that is drained"}
+    return f" ({', '.join(f'rank {rank} {how[by]}' for rank, by in told)})" if told else ""
 
 
 def _of_the_way(told: list[Record], silent: Iterable[int]) -> Fault:

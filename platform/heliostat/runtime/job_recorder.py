@@ -11,6 +11,7 @@ from heliostat import spec as specs
 from heliostat.runtime import job_logs
 from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
+from heliostat.runtime.retrying import HALVED
 from heliostat.spec import Spec, TuneSpec
 from heliostat.tracking import tags as tag
 from heliostat.tracking.datasets import DatasetFacts, log_datasets
@@ -108,6 +109,8 @@ class JobRecorder:
         metric = _objective(self._job.spec).get("metric", "")
         if metric in ended["metrics"]:
             words[tag.OBJECTIVE_VALUE] = repr(ended["metrics"][metric])
+        for event in events(read_all(self._job.folder / "journal"), HALVED)[-1:]:
+            words[tag.ACCUMULATE] = str(event["accumulate"])
         self._attach_logs()
         finish(self._uri, self.run_id, ended["status"], tags=words)
         recorded["complete"] = True

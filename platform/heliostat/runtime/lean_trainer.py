@@ -13,7 +13,10 @@ from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import (
     PlacementGroupCleanerCallback,
 )
-from ray.train.v2._internal.constants import get_env_vars_to_propagate
+from ray.train.v2._internal.constants import (
+    ENABLE_PREEMPTION_WATCHER_ENV_VAR,
+    get_env_vars_to_propagate,
+)
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
@@ -49,7 +52,10 @@ class LeanTrainer(DataParallelTrainer):
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         quiet = {"RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0"}
-        environment = {"env_vars": quiet | get_env_vars_to_propagate()}
+        # Who watches for preemptions in `leaving`'s place would be an actor more, and would end
+        # the group by Ray Train's own rules.
+        unwatched = {ENABLE_PREEMPTION_WATCHER_ENV_VAR: "0"}
+        environment = {"env_vars": quiet | get_env_vars_to_propagate() | unwatched}
         return self._run_controller(
             settings, num_cpus=0, label_selector=here, runtime_env=environment
         )

@@ -52,12 +52,23 @@ def run_attempt(
         "attempt": attempt,
         "spec": specs.dump(spec),
         "code": str(job.code),
+        "grace": seconds,
+        "cluster": "RAY_ADDRESS" in os.environ,
         **for_workers(job, attempt),
     }
     if "models" in config:
         put_models(config["spec"], config["models"])
-    name = f"{job.id}-{attempt}"
+    name = _group(job, attempt)
     return run_group(config, spec.resources, name=name, watch=watch, grace=grace)
+
+
+def forget_preemption(job: Job, attempt: int) -> None:
+    """Remove what told the attempt's workers, which are gone, that one of them was to go."""
+    stop_sign.take_down(_group(job, attempt))
+
+
+def _group(job: Job, attempt: int) -> str:
+    return f"{job.id}-{attempt}"
 
 
 def run_group(

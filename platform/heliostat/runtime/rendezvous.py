@@ -14,6 +14,8 @@ import ray
 from ray.train._internal.base_worker_group import BaseWorkerGroup
 from ray.train.backend import Backend, BackendConfig
 
+from heliostat.runtime.leaving import take_over_sigterm
+
 
 class TorchRendezvous(BackendConfig):
     """Sets MASTER_ADDR and MASTER_PORT on every worker."""
@@ -43,6 +45,7 @@ def _free_address() -> tuple[str, int]:
 
 
 def _set_rendezvous(address: str, port: int, single_node: bool) -> None:
+    take_over_sigterm()  # here, since this is called in the main thread
     os.environ["MASTER_ADDR"] = "127.0.0.1" if single_node else address
     os.environ["MASTER_PORT"] = str(port)
     # Gloo would listen on the host name's address. Debian takes that for one of loopback, where no

@@ -55,6 +55,7 @@ def _here(leg: dict[str, Any]) -> dict[str, Any] | None:
 def _on_a_group(leg: dict[str, Any]) -> dict[str, Any] | None:
     """Train by DDP, on a group of Ray Train's workers that is this leg's own."""
     from heliostat import spec as specs
+    from heliostat.runtime.ray_errors import how_lost
     from heliostat.runtime.ray_training import run_group
 
     resources = specs.parse(leg["spec"]).resources  # type: ignore[union-attr]
@@ -64,7 +65,7 @@ def _on_a_group(leg: dict[str, Any]) -> dict[str, Any] | None:
     if error is None:
         return None
     failures = getattr(error, "worker_failures", {})
-    memory = any("OutOfMemory" in f"{type(f).__name__} {f}" for f in failures.values())
-    message = "OutOfMemory" if memory else str(error)
+    memory = any(how_lost(f) == "out_of_memory_host" for f in failures.values())
+    message = "OutOfMemoryError" if memory else str(error)
     return {"lost": not any("TrainingFailed" in repr(f) for f in failures.values()),
             "message": message}  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from heliostat.runtime.events import Note
@@ -41,41 +41,65 @@ def has_begun(folder: Path, attempt: int) -> bool:
 
 @contextmanager
 def shown(group: str) -> Iterator[None]:
-    """Tell the workers of `group` to stop, as long as the block lasts.
+    """Tell the workers of `group` to stop because the user wants it, as long as the block lasts.
 
     The sign is a key in Ray's control store, which every node can ask. Ray's own functions for it
     are underscored; the names are those of the Ray that is pinned.
     """
-    from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put
+    from ray.experimental.internal_kv import _internal_kv_put
 
-    _internal_kv_put(_key(group), b"", namespace=_NAMESPACE)
+    _internal_kv_put(_key(group), _STOPPED, namespace=_NAMESPACE)
     try:
         yield
     finally:
-        _internal_kv_del(_key(group), namespace=_NAMESPACE)
+        take_down(group)
 
 
-def seen_by(group: str) -> Callable[[], bool]:
-    """Look for the sign from a thread; return what says, in no time, whether it was seen.
+def show_preempted(group: str) -> None:
+    """Tell the workers of `group` to stop because one of them is to go; `take_down` ends it."""
+    from ray.experimental.internal_kv import _internal_kv_put
 
-    To be called in a process of Ray's that belongs to the group.
+    # What the user wants comes first.
+    _internal_kv_put(_key(group), _PREEMPTED, overwrite=False, namespace=_NAMESPACE)
+
+
+def take_down(group: str) -> None:
+    """Tell the workers of `group` nothing any more."""
+    from ray.experimental.internal_kv import _internal_kv_del
+
+    _internal_kv_del(_key(group), namespace=_NAMESPACE)
+
+
+class Sign:
+    """A group's sign as a thread of this process sees it; asking takes no time.
+
+    To be made in a process of Ray's that belongs to the group.
     """
-    seen = threading.Event()
-    threading.Thread(target=_look, args=(group, seen), name="stop-sign", daemon=True).start()
-    return seen.is_set
+
+    def __init__(self, group: str) -> None:
+        """Begin to look."""
+        self._said: bytes | None = None
+        threading.Thread(target=self._look, args=(group,), name="stop-sign", daemon=True).start()
+
+    def seen(self) -> bool:
+        """Return whether the group is told to stop."""
+        return self._said is not None
+
+    def preempted(self) -> bool:
+        """Return whether that is because one of its workers is to go."""
+        return self._said == _PREEMPTED
+
+    def _look(self, group: str) -> None:
+        from ray.experimental.internal_kv import _internal_kv_get
+
+        while self._said is None:
+            # Where the head is away, Ray ends this process if it stays so; else it is asked again.
+            with suppress(Exception):
+                self._said = _internal_kv_get(_key(group), namespace=_NAMESPACE)
+            time.sleep(_LOOK_SECONDS)
 
 
-def _look(group: str, seen: threading.Event) -> None:
-    from ray.experimental.internal_kv import _internal_kv_exists
-
-    while not seen.is_set():
-        try:
-            if _internal_kv_exists(_key(group), namespace=_NAMESPACE):
-                seen.set()
-        except Exception:
-            # The head is away. Ray ends this process if it stays so; if not, it is asked again.
-            pass
-        time.sleep(_LOOK_SECONDS)
+_STOPPED, _PREEMPTED = b"stopped", b"preempted"
 
 
 def _key(group: str) -> bytes:

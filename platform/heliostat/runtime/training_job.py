@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,13 +14,14 @@ from heliostat.runtime import kept_code
 from heliostat.runtime.attempt_record import recorded_attempt
 from heliostat.runtime.collecting import collecting, publishing
 from heliostat.runtime.events import Event, Note, Phase
-from heliostat.runtime.failures import Fault, explain, next_attempt
+from heliostat.runtime.failures import Fault, explain, next_attempt, stopped
 from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
 from heliostat.runtime.local_training import run_here
 from heliostat.runtime.outcome import Failure, Outcome, Status
 from heliostat.runtime.preparing import records_in_mlflow
 from heliostat.runtime.recording import Recording
+from heliostat.runtime.retrying import Halved, Retrying
 from heliostat.runtime.watching import Watcher
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
@@ -30,7 +30,6 @@ from heliostat.tracking.server import tracking_uri
 from heliostat.training.journal import read_all
 from heliostat.training.storage import RESULT, read_json
 from heliostat.training.storage_away import StorageAway
-from heliostat.training.verdicts import Budget
 
 if TYPE_CHECKING:
     from heliostat.training.setup import Setup
@@ -58,7 +57,7 @@ def train(job: Job, spec: TrainSpec | EntrypointSpec, *, local: bool, show: Show
             status, failure = "FAILED", fault.failure
     except (KeyboardInterrupt, SystemExit):
         # Ray makes a SystemExit of a SIGTERM, which is how Ray Jobs stop a driver.
-        status, failure = "KILLED", Failure("interrupted", "interrupted")
+        status, failure = "KILLED", stopped(job)
     except InputError as error:
         if fresh:
             job.discard()
@@ -124,10 +123,15 @@ def _local_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
     show(Phase("starting in this process"))
-    with recorded_attempt(job, spec) as attempt:
-        error = run_here(job, spec, attempt.number, watch=watcher.poll, show=show)
-        watcher.poll()
-        return attempt.ended(None if error is None else explain(job, attempt.number, error))
+
+    def attempted(spec: TrainSpec | EntrypointSpec, halved: Halved | None) -> Fault | None:
+        with recorded_attempt(job, spec, halved) as attempt:
+            error = run_here(job, spec, attempt.number, watch=watcher.poll, show=show)
+            watcher.poll()
+            return attempt.ended(None if error is None else explain(job, attempt.number, error))
+
+    # What is lost here is this process itself: only memory can be had more of.
+    return retried(attempted, Retrying(job, spec, budgets=()), show)
 
 
 def _ray_attempts(
@@ -143,7 +147,7 @@ def _ray_attempts(
         # First what may be refused: a thread that is amid torch would end the process in disorder.
         collector = running.enter_context(collecting(job, published))
         trial = Preflight(spec, job.code)
-        from heliostat.runtime.ray_training import run_attempt
+        from heliostat.runtime.ray_training import forget_preemption, run_attempt
 
         check_resources(spec.resources)
         show(Phase("starting workers"))
@@ -154,8 +158,8 @@ def _ray_attempts(
             if collector is not None:
                 collector.tell(show)
 
-        def attempted() -> Fault | None:
-            with recorded_attempt(job, spec) as attempt:
+        def attempted(spec: TrainSpec | EntrypointSpec, halved: Halved | None) -> Fault | None:
+            with recorded_attempt(job, spec, halved) as attempt:
                 try:
                     error = run_attempt(job, spec, attempt.number, watch=watch, show=show)
                     if collector is not None:
@@ -165,19 +169,28 @@ def _ray_attempts(
                 watcher.poll()
                 if error is None:
                     return None
-                return attempt.ended(explain(job, attempt.number, error, nodes_gone=nodes_gone()))
+                fault = explain(job, attempt.number, error, nodes_gone=nodes_gone())
+                if fault.failure.verdict == "preempted":
+                    forget_preemption(job, attempt.number)
+                return attempt.ended(fault)
 
-        used = Counter[Budget]()
-        while True:
-            fault = attempted()
-            if fault is None:
-                return None
-            kind = fault.budget
-            if kind is None or used[kind] == getattr(spec.retries, kind):
-                return fault
-            used[kind] += 1
-            retry = f"{used[kind]} of {getattr(spec.retries, kind)} for {kind}"
-            show(Note(f"{fault.failure.message}; trying again ({retry})"))
+        return retried(attempted, Retrying(job, spec), show)
+
+
+def retried(
+    attempted: Callable[[TrainSpec | EntrypointSpec, Halved | None], Fault | None],
+    retrying: Retrying,
+    show: Show,
+) -> Fault | None:
+    """Make attempts until one finishes or none is left; return the fault of the last."""
+    while True:
+        fault = attempted(retrying.spec, retrying.halved)
+        if fault is None:
+            return None
+        next_one = retrying.after(fault)
+        if next_one is None:
+            return retrying.last(fault)
+        show(Note(f"{fault.failure.message}; {next_one}"))
 
 
 class Preflight:

@@ -7,13 +7,16 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliostat.runtime import environment, stop_sign
+from heliostat.runtime import environment
+from heliostat.runtime.leaving import noticed
 from heliostat.runtime.model_files import with_models_here
 from heliostat.runtime.node import Place, place_of
+from heliostat.runtime.stop_sign import Sign
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from heliostat.spec import EntrypointSpec, TrainSpec
     from heliostat.training.context import Context
+    from heliostat.training.reporter import Reporter
 
 
 class TrainingFailed(RuntimeError):
@@ -99,7 +103,10 @@ def _work(
     store = _meet(rank, world_size, device) if world_size > 1 else None
     reporter = place.reporter(attempt=config["attempt"], rank=rank)
     if node is not None:
-        reporter.event("placed", node=node, host=socket.gethostname())
+        reporter.event("placed", node=node, host=socket.gethostname(), pid=os.getpid())
+    signed = rank == 0 and "group" in config and "stop" not in config
+    sign = Sign(config["group"]) if signed else None
+    stop = (place.stop or _told(config, sign)) if rank == 0 else None
     context = Context(
         folder=place.folder,
         reporter=reporter,
@@ -107,20 +114,23 @@ def _work(
         world_size=world_size,
         device=device,
         attempt=config["attempt"],
-        stop=(place.stop or _told(config)) if rank == 0 else None,
+        stop=stop,
+        preempted=sign.preempted if sign is not None else None,
         store=store,
         mirror=place.mirror,
     )
-    try:
-        _do(config, spec, context, place.trial)
-    except Stopped:
-        # Ray Train ends all ranks when it hears of one that failed: each has its last word first.
-        place.close()
-        barrier()
-        raise TrainingFailed(f"rank {rank} was told to stop") from None
-    except BaseException as error:
-        # The user's exception may not survive pickling, and the journal has its traceback.
-        raise TrainingFailed(f"rank {rank}: {type(error).__name__}") from None
+    with _leaving(config, reporter, local_rank, node):
+        try:
+            _do(config, spec, context, place.trial)
+        except Stopped:
+            # Ray Train ends all ranks when it hears of one that failed: each has its last word
+            # first.
+            place.close()
+            barrier()
+            raise TrainingFailed(f"rank {rank} was told to stop") from None
+        except BaseException as error:
+            # The user's exception may not survive pickling, and the journal has its traceback.
+            raise TrainingFailed(f"rank {rank}: {type(error).__name__}") from None
     if world_size > 1:
         dist.destroy_process_group()
 
@@ -157,11 +167,22 @@ _PATIENCE = timedelta(minutes=30)
 """torch's own for a group of processes; what it has for a store alone is shorter."""
 
 
-def _told(config: dict[str, Any]) -> Callable[[], bool] | None:
+def _told(config: dict[str, Any], sign: Sign | None) -> Callable[[], bool] | None:
     """Return what says whether the group is told to stop."""
     if "stop" in config:
         return Path(config["stop"]).exists
-    return stop_sign.seen_by(config["group"]) if "group" in config else None
+    return None if sign is None else sign.seen
+
+
+def _leaving(
+    config: dict[str, Any], reporter: Reporter, local_rank: int, node: str | None
+) -> AbstractContextManager[None]:
+    """Return what tells the group if this rank is to go; nothing for a leg of a search."""
+    if config["work"] != "train" or "group" not in config:
+        return nullcontext()
+    # An embedded Ray is one machine, which no cluster takes back.
+    watched = node if local_rank == 0 and config["cluster"] else None
+    return noticed(config["group"], reporter, node=watched, grace=config["grace"])
 
 
 def _do(

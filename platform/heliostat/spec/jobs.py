@@ -179,6 +179,14 @@ class EntrypointSpec(_Registering, _Learning):
     args: Arguments = Field(default_factory=dict)
     """Keyword arguments of the function, besides the context."""
 
+    @field_validator("retries")
+    @classmethod
+    def _halves_nothing(cls, retries: Retries) -> Retries:
+        if retries.out_of_memory is not None:
+            message = "a loop of your own decides how many samples it takes at a time"
+            raise wrong_here(message, "leave it out", key=("out_of_memory",))
+        return retries
+
     _check_register = field_validator("register")(_better_needs_objective)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -58,3 +58,7 @@ class Retries(Model):
 
     failures: int = Field(default=3, ge=0)
     preemptions: int = Field(default=10, ge=0)
+    out_of_memory: Literal["halve"] | None = None
+    """`halve`: where memory runs out, a device's or a machine's, the job goes on with half as many
+    samples at a time and `accumulate` doubled, down to one sample. The global batch stays what it
+    is; BatchNorm's statistics, which are of the samples that are taken at a time, do not."""

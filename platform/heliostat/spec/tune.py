@@ -41,9 +41,13 @@ def _read_train(value: Any) -> TrainSpec | EntrypointSpec:
     if not isinstance(value, dict | TrainSpec | EntrypointSpec):
         raise wrong_here("must be a path or a train spec", "such as train: train.yaml")
     try:
-        return read_train(value)
+        train = read_train(value)
     except InputError as error:
         raise wrong(*error.problems) from None
+    if train.retries.out_of_memory is not None:
+        message = "trials are compared, and take all as many samples at a time"
+        raise wrong_here(message, "leave it out", key=("retries", "out_of_memory"))
+    return train
 
 
 class Budget(Model):

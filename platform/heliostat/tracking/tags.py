@@ -9,6 +9,7 @@ HOST = "heliostat.host"
 PID = "heliostat.pid"
 ENDED_BECAUSE = "heliostat.ended_because"
 VERDICT = "heliostat.verdict"  # why it ended before its time, in a word; none where it did not
+ACCUMULATE = "heliostat.accumulate"  # with what `retries.out_of_memory: halve` made of the spec's
 ATTEMPTS = "heliostat.attempts"
 
 OBJECTIVE = "heliostat.objective"  # a metric's name, such as val/accuracy

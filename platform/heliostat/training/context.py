@@ -28,6 +28,9 @@ class Context:
     stop: Callable[[], bool] | None = None
     """Asked on rank 0 before each step: once it says yes, all ranks end their work together by
     raising Stopped."""
+    preempted: Callable[[], bool] | None = None
+    """Asked on rank 0 once `stop` says yes: whether that is because a machine or a process is to
+    go, and not because the user wants no more."""
     store: Store | None = None
     """What the ranks tell one another beside collectives, where there are several."""
 

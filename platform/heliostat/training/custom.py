@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import Parameter
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from heliostat.training.exporting import export_model
 from heliostat.training.loop import open_store
 from heliostat.training.losses import DivergedError
 from heliostat.training.setup import DataSets, open_data
-from heliostat.training.stopping import Stopped, told_together
+from heliostat.training.stopping import Stopped, is_preempted, told_together
 from heliostat.vision import arguments, imports
 from heliostat.vision.mistakes import Mistake
 
@@ -48,8 +48,8 @@ class CustomRun:
     _metrics: dict[str, float] = field(default_factory=dict)
     _is_leg: bool = False
     """Whether it is a trial of a search, at whose end a checkpoint more is of no use."""
-    _told: bool = False
-    """Whether the loop was told that it is to stop."""
+    _told: Literal["stopped", "preempted"] | None = None
+    """Why the loop was told that it is to stop."""
 
     def report(
         self,
@@ -82,13 +82,15 @@ class CustomRun:
     def should_stop(self) -> bool:
         """Return whether the loop is to end now: the job is stopped, by hand or by its cluster.
 
-        The loop then gives a last checkpoint to `report` and returns; the job ends KILLED, and
-        `helio resume` goes on from there. A loop that never asks is ended when the time for it
-        (HELIO_GRACE_SECONDS) is over, or, in a world of one, after its next checkpoint. A
-        collective: every rank asks at the same place of its loop, and all get the same answer.
+        The loop then gives a last checkpoint to `report` and returns. A job that the user stops
+        ends KILLED, and `helio resume` goes on from there; one whose machine or process is to go
+        goes on from there by itself, as often as `retries.preemptions` says. A loop that never asks
+        is ended when the time for it (HELIO_GRACE_SECONDS) is over, or, in a world of one, after
+        its next checkpoint. A collective: every rank asks at the same place of its loop, and all
+        get the same answer.
         """
         self._told = told_together(self._context) or self._told
-        return self._told
+        return self._told is not None
 
     def export(
         self,
@@ -111,7 +113,7 @@ class CustomRun:
         context = self._context
         if context.world_size == 1 and context.stop is not None and context.stop():
             self._store.wait()
-            raise Stopped(f"stopped after step {step}")
+            raise Stopped(f"after step {step}", preempted=is_preempted(context))
 
     def _save(self, step: int, given: dict[str, Any], objective: float | None) -> None:
         weights = given.pop("model", {})
@@ -153,7 +155,7 @@ def run_entrypoint(
     function(run)
     store.wait()
     if run._told:
-        raise Stopped("the loop ended because it was told to")
+        raise Stopped("when the loop was told to end", preempted=run._told == "preempted")
     return run._metrics
 
 

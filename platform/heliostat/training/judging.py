@@ -19,7 +19,7 @@ def verdict(error: BaseException) -> Verdict:
     if isinstance(error, InputError):
         return "input"
     if isinstance(error, Stopped):
-        return "stopped"
+        return "preempted" if error.preempted else "stopped"
     if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, Mistake):

@@ -380,7 +380,8 @@ def evaluate_once(run: Run, split: str) -> tuple[Evaluation, dict[str, float]]:
         run.evaluated,
         run.setup.data.splits()[split],
         run.context,
-        batch_size=run.spec.batch_size,
+        # As few at a time as in training: memory that is enough for that is enough for this.
+        batch_size=-(-run.spec.batch_size // run.spec.accumulate),
         precision=run.spec.precision,
     )
     return evaluation, {f"{split}/{name}": value for name, value in values.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.distributed as dist
 
@@ -18,6 +20,11 @@ _KEY = "stop_at"
 
 class Stopped(Exception):
     """The process was told to end; its newest checkpoint is where the work can go on from."""
+
+    def __init__(self, where: str, *, preempted: bool = False) -> None:
+        """Say where it stopped (`after step 7`), and whether a machine or a process is to go."""
+        super().__init__(f"{'preempted' if preempted else 'stopped'} {where}")
+        self.preempted = preempted
 
 
 class Stopping:
@@ -39,6 +46,7 @@ class Stopping:
         """Ask `context.stop` on rank 0; without `context.store` a world of several never stops."""
         self._context = context
         self._stop_at: int | None = None
+        self._preempted = False
         self._done: torch.cuda.Event | None = None
 
     def check(self, step: int) -> None:
@@ -46,12 +54,13 @@ class Stopping:
         if self._stop_at is None:
             self._stop_at = self._announce(step) if self._context.is_main else self._heard(step)
         if step == self._stop_at:
-            raise Stopped(f"stopped after step {step}")
+            raise Stopped(f"after step {step}", preempted=self._preempted)
 
     def _announce(self, step: int) -> int | None:
         context = self._context
         if context.stop is None or not context.stop():
             return None
+        self._preempted = is_preempted(context)
         if context.world_size == 1:
             return step
         if context.store is None:
@@ -59,7 +68,7 @@ class Stopping:
         ahead = 1 + (EVERY if context.device.type == "cuda" else 0)
         stop_at = -(-(step + ahead) // EVERY) * EVERY
         # Unlike `set`, this returns when the store has it.
-        context.store.compare_set(_KEY, "", str(stop_at))
+        context.store.compare_set(_KEY, "", f"{stop_at} {int(self._preempted)}")
         return stop_at
 
     def _heard(self, step: int) -> int | None:
@@ -68,7 +77,11 @@ class Stopping:
             return None
         self._wait_for_device()
         try:
-            return int(store.get(_KEY)) if store.check([_KEY]) else None
+            if not store.check([_KEY]):
+                return None
+            stop_at, preempted = map(int, store.get(_KEY).split())
+            self._preempted = bool(preempted)
+            return stop_at
         except RuntimeError:
             # Rank 0, which holds the store, is gone. This step's collective says so, in words
             # that are known for it.
@@ -82,11 +95,19 @@ class Stopping:
             self._done.record()
 
 
-def told_together(context: Context) -> bool:
-    """Return on every rank whether rank 0 is told to stop: a collective."""
+def is_preempted(context: Context) -> bool:
+    """Return why this process, which is told to stop, is."""
+    return context.preempted is not None and context.preempted()
+
+
+def told_together(context: Context) -> Literal["stopped", "preempted"] | None:
+    """Return on every rank whether rank 0 is told to stop, and why: a collective."""
     told = context.is_main and context.stop is not None and context.stop()
-    if not dist.is_initialized():
-        return told
-    flag = torch.tensor([told], dtype=torch.uint8, device=context.device)
-    dist.broadcast(flag, src=0)
-    return bool(flag.item())
+    preempted = told and is_preempted(context)
+    if dist.is_initialized():
+        flags = torch.tensor([told, preempted], dtype=torch.uint8, device=context.device)
+        dist.broadcast(flags, src=0)
+        told, preempted = map(bool, flags.tolist())
+    if not told:
+        return None
+    return "preempted" if preempted else "stopped"
