@@ -147,6 +147,8 @@ def test_a_host_that_loses_its_power_costs_the_steps_since_the_last_checkpoint(
     run = nodes.run_of("lost-1")
     assert (run["status"], run["tags"]["heliostat.attempts"]) == ("FINISHED", "2")
     each_step_once(nodes, run["run_id"])
+    closed = events(journal(nodes, "lost-1"), "attempt_closed")
+    assert [event["why"] for event in closed] == ["node_lost", "finished"]
 
 
 @pytest.mark.slow
@@ -167,6 +169,34 @@ def test_an_elastic_job_goes_on_with_the_host_that_is_left(nodes: Nodes, tmp_pat
     assert [r["world_size"] for r in started] == [2, 1]
     run = nodes.run_of("elastic-1")
     each_step_once(nodes, run["run_id"])
+
+
+@pytest.mark.slow
+def test_a_host_that_is_drained_costs_no_step_and_no_retry_of_failures(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    settings = ("resources.workers=[1, 2]", "retries={failures: 0, preemptions: 1}")
+    submit(nodes, slow_spec(tmp_path / "job"), "drained-1", *settings)
+    wait_for_a_checkpoint(nodes, "drained-1")
+    placed = events(journal(nodes, "drained-1"), "placed")
+    place = {event["rank"]: event for event in placed}[1]
+    left = next((worker for worker in nodes.workers if worker.name == place["host"]), None)
+    if left is None:
+        pytest.skip(f"which host is drained can't be told: {nodes.in_place}")
+    nodes.drain(place["node"])
+    try:
+        ended = outcome(nodes, "drained-1")
+    finally:
+        left.crash()
+        left.boot()
+        nodes.join(left)
+        nodes.wait_for_workers()
+    assert ended["status"] == "FINISHED", ended
+    records = journal(nodes, "drained-1")
+    assert {event["verdict"] for event in events(records, "failed")} == {"preempted"}
+    assert [event["by"] for event in events(records, "told_to_leave")] == ["drain"]
+    assert not events(records, "repeated")
+    each_step_once(nodes, nodes.run_of("drained-1")["run_id"])
 
 
 @pytest.mark.slow

@@ -87,6 +87,13 @@ def test_a_rank_that_is_silent_was_lost(job: Job) -> None:
     assert told.failure.message.startswith("the worker of rank 1 was lost")
 
 
+def test_a_controller_that_is_lost_is_not_told_as_a_rank(job: Job) -> None:
+    say(job, {}, {})
+    told = explain(job, 1, ActorDiedError())
+    assert (told.failure.verdict, told.budget) == ("worker_lost", "failures")
+    assert told.failure.message == "Ray Train's controller was lost, and its workers with it"
+
+
 def test_ranks_that_live_and_lost_each_other_are_told_as_a_collectives_failure(job: Job) -> None:
     say(job, CLOSED, CLOSED)
     told = fault(job, {0: TrainingFailed("rank 0"), 1: TrainingFailed("rank 1")})
@@ -137,6 +144,17 @@ def test_a_process_that_rays_memory_monitor_killed_is_the_machines_memory(job: J
     # What Ray says of every process that is gone without a word.
     guesses = "(1) the process was killed by the OOM killer due to high memory usage, (2) ray stop"
     assert fault(job, {1: dead(guesses)}).failure.verdict == "worker_lost"
+
+
+def test_a_process_that_the_kernel_killed_for_memory_is_told_from_one_that_somebody_killed(
+    job: Job,
+) -> None:
+    say(job, CLOSED, {})
+    error = WorkerGroupError("training failed", {1: dead("the process was killed")})
+    told = explain(job, 1, error, memory_ran_out=True)
+    assert (told.failure.verdict, told.budget) == ("out_of_memory_host", "failures")
+    say(job, CLOSED, MINE, attempt=2)
+    assert explain(job, 2, error, memory_ran_out=True).failure.verdict == "user_code"
 
 
 def test_storage_that_blinked_in_the_users_code_is_tried_again_and_a_full_disk_is_not(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -67,6 +68,17 @@ class Nodes:
         with urllib.request.urlopen(request, timeout=10) as answer:
             found = json.load(answer)["data"]["summary"]
         return [node["ip"] for node in found if node["raylet"].get("state") == "ALIVE"]
+
+    def drain(self, node: str, seconds: int = 120) -> None:
+        """Tell the cluster, as a cloud does, that a node (Ray's id) is taken back in so long."""
+        reason = ("--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "a spot notice")
+        done = self.head.run(
+            Path(sys.executable).with_name("ray"),
+            *("drain-node", "--address", self.up["ray"], "--node-id", node),
+            *(*reason, "--deadline-remaining-seconds", str(seconds)),
+            env={"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.up["token_file"])},
+        )
+        assert done.status == 0, done
 
     def stored(self, prefix: str) -> list[str]:
         """Return the keys of the objects in the bucket below `prefix`."""

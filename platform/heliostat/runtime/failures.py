@@ -37,13 +37,19 @@ class Fault:
 
 
 def explain(
-    job: Job, attempt: int, error: BaseException, *, nodes_gone: frozenset[str] = frozenset()
+    job: Job,
+    attempt: int,
+    error: BaseException,
+    *,
+    nodes_gone: frozenset[str] = frozenset(),
+    memory_ran_out: bool = False,
 ) -> Fault:
     """Return why `attempt` failed, from what its ranks wrote in the journal and from Ray.
 
     The rank that failed first by its own doing is believed: the others fail because it is gone.
-    `nodes_gone` are the ids of nodes that Ray knows to be dead. Raises InputError where that rank
-    found the job's input wrong before it began to train.
+    `nodes_gone` are the ids of nodes that Ray knows to be dead. `memory_ran_out` says that the
+    kernel killed processes of the workers' machine meanwhile, for want of memory. Raises
+    InputError where that rank found the job's input wrong before it began to train.
     """
     _check_machines(error)
     records = read_all(job.folder / "journal")
@@ -58,7 +64,11 @@ def explain(
         raise InputError(Problem(p["message"], tuple(p["key"]), p["valid"]) for p in problems)
     if own:
         return _from_journal(own[0], mine)
-    return _lost(error, mine, nodes_gone)
+    fault = _lost(error, mine, nodes_gone)
+    if memory_ran_out and fault.failure.verdict == "worker_lost":
+        message = f"{fault.failure.message}, for want of memory"
+        return Fault.of("out_of_memory_host", message)
+    return fault
 
 
 def stopped(job: Job) -> Failure:
@@ -121,6 +131,8 @@ def _lost(error: BaseException, mine: list[Record], nodes_gone: frozenset[str]) 
             message = f"on rank {rank}: {type(failure).__name__}: {failure}"
             return Fault.of("internal", message)
     told = events(mine, "failed")
+    if not failures and not told and how_lost(error) == "worker_lost":
+        return Fault.of("worker_lost", "Ray Train's controller was lost, and its workers with it")
     world = next((r["world_size"] for r in events(mine, "attempt_started")), 0)
     silent = set(range(world)) - {record["rank"] for record in told}
     cut_off = [record for record in told if record["verdict"] == "collective"]

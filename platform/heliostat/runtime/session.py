@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
+from heliostat.runtime import kernel_memory
 from heliostat.runtime.home import home
 from heliostat.spec import InputError, Resources
 
@@ -174,6 +175,14 @@ def nodes_gone() -> frozenset[str]:
     import ray
 
     return frozenset(node["NodeID"] for node in ray.nodes() if not node["Alive"])  # type: ignore[no-untyped-call]
+
+
+def kills_here() -> int | None:
+    """Return how many processes the kernel killed for want of memory on the workers' machine.
+
+    None where it does not say, and of a cluster, whose machines are others.
+    """
+    return None if os.environ.get("RAY_ADDRESS") else kernel_memory.kills()
 
 
 def check_machine(resources: Resources) -> None:

@@ -137,7 +137,13 @@ def _local_attempts(
 def _ray_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
-    from heliostat.runtime.session import beginning, check_resources, nodes_gone, ray_session
+    from heliostat.runtime.session import (
+        beginning,
+        check_resources,
+        kills_here,
+        nodes_gone,
+        ray_session,
+    )
 
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
     show(Phase(beginning()))
@@ -160,6 +166,7 @@ def _ray_attempts(
 
         def attempted(spec: TrainSpec | EntrypointSpec, halved: Halved | None) -> Fault | None:
             with recorded_attempt(job, spec, halved) as attempt:
+                killed = kills_here()
                 try:
                     error = run_attempt(job, spec, attempt.number, watch=watch, show=show)
                     if collector is not None:
@@ -169,7 +176,13 @@ def _ray_attempts(
                 watcher.poll()
                 if error is None:
                     return None
-                fault = explain(job, attempt.number, error, nodes_gone=nodes_gone())
+                fault = explain(
+                    job,
+                    attempt.number,
+                    error,
+                    nodes_gone=nodes_gone(),
+                    memory_ran_out=kills_here() != killed,
+                )
                 if fault.failure.verdict == "preempted":
                     forget_preemption(job, attempt.number)
                 return attempt.ended(fault)
