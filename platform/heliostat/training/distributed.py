@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -50,10 +51,17 @@ def wrap(loss: nn.Module, model: nn.Module, device: torch.device) -> nn.Module:
     if not dist.is_initialized() or not any(p.requires_grad for p in loss.parameters()):
         return loss
     sync: dict[str, Any] = {_SYNC_BUFFERS: _reads_buffers(model)}
+    # Gloo's ring adds up three numbers and more in an order that depends on their place in a
+    # bucket. DDP lays out its buckets anew after a process's first step, so that the step after a
+    # resume would differ in the last bits; where it looks for unused parameters it never does.
+    same_layout = device.type == "cpu" and dist.get_world_size() > 2
+    if same_layout:
+        warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
     return DistributedDataParallel(
         loss,
         device_ids=[device.index] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
+        find_unused_parameters=same_layout,
         **sync,
     )
 

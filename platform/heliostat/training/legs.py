@@ -30,6 +30,7 @@ from heliostat.training.loop import (
     training_batches,
 )
 from heliostat.training.losses import DivergedError
+from heliostat.training.own_state import load_weights, weights_of
 from heliostat.training.setup import Setup
 
 
@@ -102,9 +103,9 @@ def finish_trial(
     checkpoint = best or agreed(context, store.newest)[0]
     if checkpoint is None:
         raise FileNotFoundError(f"no checkpoint of {trial.name} verifies")
-    run.evaluated.load_state_dict(loaded(context, checkpoint.weights))
+    load_weights(run.evaluated, loaded(context, checkpoint.weights))
     if run.average is not None:
-        run.model.load_state_dict(run.evaluated.state_dict())
+        load_weights(run.model, weights_of(run.evaluated))
     run.progress.step = checkpoint.step
     return {**loaded(context, checkpoint.state)["selected"], **last_look(run)}
 

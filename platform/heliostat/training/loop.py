@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from heliostat.data import TrainBatches
+from heliostat.data.batches import Batches
 from heliostat.spec import Ema, EntrypointSpec, TrainSpec
 from heliostat.training.agreeing import agreed, loaded
 from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
@@ -25,6 +27,7 @@ from heliostat.training.optimization import (
     move_schedule,
     schedule_position,
 )
+from heliostat.training.own_state import load_own, load_weights, own_states, weights_of
 from heliostat.training.pace import Pace
 from heliostat.training.placing import to_device
 from heliostat.training.seeding import seed_step
@@ -116,7 +119,18 @@ def training_batches(spec: TrainSpec, setup: Setup, context: Context) -> TrainBa
     return batches
 
 
-def advance(run: Run, batches: TrainBatches, until: int) -> None:
+class Epochs(Protocol):
+    """This rank's batches, an epoch at a time: `TrainBatches`, or what looks on between."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Global batches in an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Batches:
+        """Yield the batches of an epoch from batch `start` on."""
+
+
+def advance(run: Run, batches: Epochs, until: int) -> None:
     """Train until `until` optimizer steps are done, evaluating at each epoch's end and there.
 
     A checkpoint stands at `until`, unless an earlier run of the job put it there. Raises Stopped,
@@ -229,10 +243,11 @@ def restore(run: Run) -> None:
     if checkpoint is None:
         return
     state = loaded(run.context, checkpoint.state)
-    run.evaluated.load_state_dict(loaded(run.context, checkpoint.weights))
+    load_weights(run.evaluated, loaded(run.context, checkpoint.weights))
     if run.average is not None:
-        run.model.load_state_dict(state["trained"])
+        load_weights(run.model, state["trained"])
         run.average.n_averaged.fill_(checkpoint.step)
+    load_own(run.model, state["own"], run.context.rank)
     for learner in run.learners:
         load_optimizer(learner.optimizer, state["optimizers"][learner.turn.name])
         move_schedule(learner.schedule, state["schedules"][learner.turn.name])
@@ -249,22 +264,24 @@ def save(run: Run, *, objective: float | None = None) -> None:
     """Hand a checkpoint of this step to the store: a collective, written by rank 0."""
     progress = run.progress
     losses = progress.losses.settle(last_step=progress.step, learning_rate=run.learning_rate)
+    own = own_states(run.model)
     progress.saved = progress.step
     if not run.context.is_main:
         return
     run.context.reporter.sync()
-    state = {
+    state: dict[str, Any] = {
         "optimizers": {each.turn.name: each.optimizer.state_dict() for each in run.learners},
         "schedules": {each.turn.name: schedule_position(each.schedule) for each in run.learners},
         "best": progress.best,
         "selected": progress.selected,
         "objectives": progress.objectives,
         "losses": losses,
+        "own": own,
     }
     if run.average is not None:
-        state["trained"] = run.model.state_dict()
+        state["trained"] = weights_of(run.model)
     try:
-        run.store.save(progress.step, run.evaluated.state_dict(), state, objective=objective)
+        run.store.save(progress.step, weights_of(run.evaluated), state, objective=objective)
     except NotFiniteError as error:
         raise DivergedError(f"{error} (learning rate {run.learning_rate:g})") from error
 
@@ -350,9 +367,9 @@ def select(run: Run) -> None:
     barrier()
     best = agreed(run.context, run.store.best) if run.spec.objective is not None else None
     if best is not None and best.step != run.progress.step:
-        run.evaluated.load_state_dict(loaded(run.context, best.weights))
+        load_weights(run.evaluated, loaded(run.context, best.weights))
     if run.average is not None:
-        run.model.load_state_dict(run.evaluated.state_dict())
+        load_weights(run.model, weights_of(run.evaluated))
 
 
 def last_look(run: Run) -> dict[str, float]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, StepLR
 
@@ -79,9 +80,22 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """
     own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
+    _lay_out_as_parameters(optimizer)
     for group, settings in zip(optimizer.param_groups, own, strict=True):
         rate = group["lr"] * (settings["initial_lr"] / group["initial_lr"])
         group.update(settings, lr=rate)
+
+
+def _lay_out_as_parameters(optimizer: Optimizer) -> None:
+    """Give each moment the memory layout of its parameter, channels last above all.
+
+    In a checkpoint all is contiguous, and torch's fused optimizers go through the memory of both
+    without a look at their strides.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def schedule_position(schedule: LRScheduler) -> dict[str, int]:
