@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from heliostat.runtime.resume_check import Resumed
 from heliostat.spec.problems import InputError, Problem
 
 
@@ -67,3 +68,18 @@ def test_json_holds_every_file_with_status_2_if_one_is_wrong(helio) -> None:
         }
     ]
     assert big["warnings"][0]["key"] == "resources"
+
+
+def test_a_resume_that_differs_is_one_line_and_status_1(helio) -> None:
+    trials = {"a": Resumed(8, 6, 3, None), "b": Resumed(8, 6, 3, "weights differ from step 4 on")}
+    asked = {"check_resume": lambda document: trials[document.stem]}
+
+    said = helio("check", "a.yaml", "b.yaml", "--resume", load=load, check=check, **asked)
+
+    assert said.status == 1
+    assert said.stdout == (
+        "a.yaml: ok; killed in step 6 and resumed from 3, the same to the last bit after step 8\n"
+    )
+    assert said.stderr == (
+        "b.yaml: killed in step 6 and resumed from 3: weights differ from step 4 on\n"
+    )

@@ -23,6 +23,7 @@ from heliostat.runtime.cluster.status import Amount, Ended, Node, Status
 from heliostat.runtime.cluster.submission import Submission, Submitted
 from heliostat.runtime.cluster.up import Up
 from heliostat.runtime.outcome import Failure, Outcome
+from heliostat.runtime.resume_check import Resumed
 from heliostat.runtime.sync import Synced
 from heliostat.runtime.ui import Pages
 from heliostat.spec import parse
@@ -154,6 +155,8 @@ def seen_dead(cluster) -> Status:
     return Status(None, None, (), nothing, nothing, {}, {"python": "3.11.9"}, (ended,))
 
 
+EXACT = Resumed(8, 6, 3, None)
+
 COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "run": (["run", "a.yaml"], {"run": finished}),
     "run_failed": (["run", "a.yaml"], {"run": failed}),
@@ -165,6 +168,10 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     ),
     "resume": (["resume", "digits-1"], {"resume": resumed}),
     "check": (["check", "a.yaml", "b.yaml"], {"check": faulty}),
+    "check_resume": (
+        ["check", "a.yaml", "--resume"],
+        {"check": lambda document, *, deep: (), "check_resume": lambda document: EXACT},
+    ),
     "sync": (["sync"], {"sync": lambda job: (Synced("digits-1", "0af3", 12, "FINISHED"),)}),
     "jobs": (
         ["jobs", "--cluster", "h:1"],

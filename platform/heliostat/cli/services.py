@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from heliostat.runtime.cluster.up import Up
     from heliostat.runtime.events import Event
     from heliostat.runtime.outcome import Outcome
+    from heliostat.runtime.resume_check import Resumed
     from heliostat.runtime.ui import Pages
     from heliostat.search.plan import Plan as SearchPlan
     from heliostat.spec import Document, TuneSpec
@@ -195,6 +196,12 @@ def _check(document: Document, *, deep: bool) -> tuple[Problem, ...]:
     from heliostat.runtime.check import check
 
     return check(document, deep=deep)
+
+
+def _check_resume(document: Document) -> Resumed:
+    from heliostat.runtime.resume_check import check_resume
+
+    return check_resume(document)
 
 
 def _sync(job: str | None) -> Sequence[DataclassInstance]:
@@ -398,6 +405,7 @@ class Services:
     search_plan: Callable[[TuneSpec], SearchPlan] = _search_plan
     trials_at_once: Callable[[TuneSpec], int] = _trials_at_once
     check: Check = _check
+    check_resume: Callable[[Document], Resumed] = _check_resume
     sync: Callable[[str | None], Sequence[DataclassInstance]] = _sync
     up: StartUp = _up
     token_is_here: Callable[[], bool] = _token_is_here
