@@ -157,6 +157,15 @@ def test_a_process_that_the_kernel_killed_for_memory_is_told_from_one_that_someb
     assert explain(job, 2, error, memory_ran_out=True).failure.verdict == "user_code"
 
 
+def test_a_worker_that_crashed_is_told_by_the_last_words_in_its_log(job: Job) -> None:
+    say(job, CLOSED, {})
+    (job.folder / "logs").mkdir()
+    frame = 'Stack (most recent call first):\n  File "/home/user/own.py", line 12 in forward\n'
+    (job.folder / "logs" / "rank-1.log").write_text(f"Fatal Python error: Aborted\n\n{frame}")
+    told = fault(job, {1: ActorDiedError()})
+    assert told == Fault.of("worker_lost", "rank 1 crashed: Aborted in own.py, line 12")
+
+
 def test_storage_that_blinked_in_the_users_code_is_tried_again_and_a_full_disk_is_not(
     job: Job,
 ) -> None:

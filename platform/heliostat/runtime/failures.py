@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from heliostat.runtime.job import Job
+from heliostat.runtime.last_words import last_words
 from heliostat.runtime.leaving import TOLD_TO_LEAVE
 from heliostat.runtime.node import OtherMachine
 from heliostat.runtime.outcome import Failure
@@ -65,10 +66,14 @@ def explain(
     if own:
         return _from_journal(own[0], mine)
     fault = _lost(error, mine, nodes_gone)
-    if memory_ran_out and fault.failure.verdict == "worker_lost":
+    if fault.failure.verdict != "worker_lost" or not mine:
+        return fault
+    if memory_ran_out:
         message = f"{fault.failure.message}, for want of memory"
         return Fault.of("out_of_memory_host", message)
-    return fault
+    began = min(int(record["time"]) for record in mine) / 1000
+    words = last_words(job.folder / "logs", since=began)
+    return fault if words is None else Fault.of(words.verdict, words.message)
 
 
 def stopped(job: Job) -> Failure:

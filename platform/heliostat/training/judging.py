@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import sysconfig
 import traceback
-from pathlib import Path
 
 from heliostat.spec import InputError
 from heliostat.training.losses import DivergedError
 from heliostat.training.stopping import Stopped
+from heliostat.training.users_files import is_users_file
 from heliostat.training.verdicts import PASSING, Verdict
 from heliostat.vision.mistakes import Mistake, WrongTargets
 
@@ -106,21 +105,11 @@ def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
     """Return the frames from the first one outside heliostat and installed packages on."""
     frames = list(traceback.extract_tb(error.__traceback__))
     for number, frame in enumerate(frames):
-        if _is_users(frame.filename):
+        if is_users_file(frame.filename):
             return frames[number:]
     return []
 
 
 def _is_users_syntax(error: BaseException) -> bool:
     """Whether a module of the user's could not be compiled: then no frame is in it."""
-    return isinstance(error, SyntaxError) and _is_users(error.filename or "<unknown>")
-
-
-def _is_users(filename: str) -> bool:
-    path = Path(filename)
-    foreign = {Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))}
-    return not (
-        filename.startswith("<")
-        or foreign & set(path.parents)
-        or {"site-packages", "dist-packages"} & set(path.parts)
-    )
+    return isinstance(error, SyntaxError) and is_users_file(error.filename or "<unknown>")
