@@ -87,6 +87,32 @@ def test_the_same_weights_are_logged_once(
     assert len(client.get_run(run_id).outputs.model_outputs) == 1
 
 
+def test_a_model_whose_upload_was_cut_short_is_uploaded_again_and_no_second_one_made(
+    start: Callable[..., str],
+    uri: str,
+    client: MlflowClient,
+    exported: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_id = start()
+    experiment = client.get_run(run_id).info.experiment_id
+    with monkeypatch.context() as cut:
+        cut.setattr(MlflowClient, "log_model_artifacts", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            log_model(uri, run_id, exported)
+    (begun,) = client.search_logged_models([experiment])
+    assert begun.status != "READY"
+
+    assert log_model(uri, run_id, exported) == f"models:/{begun.model_id}"
+    (logged,) = client.search_logged_models([experiment])
+    assert logged.status == "READY"
+    assert len(client.get_run(run_id).outputs.model_outputs) == 1
+
+
+def cut_short(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_example_of_one_row_is_refused_and_leaves_no_ready_model(
     start: Callable[..., str], uri: str, client: MlflowClient, exported: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from heliostat import spec as specs
 from heliostat.runtime import job_storage, kept_code
 from heliostat.runtime.home import jobs_folder, storage
@@ -129,11 +131,19 @@ class Job:
                 lock.close()
                 raise InputError.of(f"job {self.id} is running", valid="wait for its end") from None
             _CLAIMED[self.folder] = lock
+            self._sweep()
         output = driver_output()
         facts = {"host": platform.node(), "pid": os.getpid(), "time": time.time()}
         facts["output"] = output and str(output)
         write_json(self.folder / "driver.json", facts)
         (self.folder / "ended.json").unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove the halves of files that processes of this machine left which died writing."""
+        for path in self.folder.rglob(".*.tmp"):
+            writer = path.name.split(".")[-2]
+            if writer.isdecimal() and not psutil.pid_exists(int(writer)):
+                path.unlink(missing_ok=True)
 
     @property
     def claimed_by(self) -> int | None:

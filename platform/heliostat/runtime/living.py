@@ -1,4 +1,4 @@
-"""Whether a process that was written down still lives."""
+"""Whether a process still lives."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ def still_lives(pid: int, seen: float) -> bool:
     That one was made later.
     """
     try:
-        return bool(psutil.Process(pid).create_time() <= seen + _CLOCK_SECONDS)
+        process = psutil.Process(pid)
+        return runs(process) and bool(process.create_time() <= seen + _CLOCK_SECONDS)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process runs: one that has ended, but was never asked for its status, does not.
+
+    In a container whose first process asks for nobody's, such a one is there for ever.
+    """
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

@@ -21,6 +21,7 @@ import psutil
 
 from heliostat.runtime.job import Job
 from heliostat.runtime.job_recorder import JobRecorder
+from heliostat.runtime.living import runs
 from heliostat.runtime.search_recorder import SearchRecorder
 from heliostat.runtime.settling import settle_dead
 from heliostat.spec import InputError
@@ -115,7 +116,7 @@ def main() -> None:
         record(
             job,
             arguments.uri,
-            driver_lives=lambda: driver is not None and driver.is_running(),
+            driver_lives=lambda: driver is not None and runs(driver),
             driver=arguments.driver,
         )
     except InputError as error:

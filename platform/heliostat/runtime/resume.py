@@ -32,9 +32,7 @@ def resume(job_id: str, overrides: Sequence[str], *, show: Callable[[Event], Non
     spec = _spec(job, overrides)
     ended = job.ended
     if ended is not None and ended["status"] == "FINISHED" and not overrides:
-        raise InputError.of(
-            f"job {job_id} is finished", valid="raise a limit to go on: --set epochs=…"
-        )
+        raise _finished(job, "epochs")
     from heliostat.runtime.preparing import prepare
     from heliostat.runtime.training_job import train
 
@@ -75,12 +73,17 @@ def _resume_search(
         raise InputError.of(f"job {job.id} is running", valid="wait for its end, or stop it")
     ended = job.ended
     if ended is not None and ended["status"] == "FINISHED" and not may_be_raised:
-        raise InputError.of(
-            f"job {job.id} is finished", valid="raise a limit to go on: --set trials=…"
-        )
+        raise _finished(job, "trials")
     from heliostat.runtime.search_job import resume_search
 
     return resume_search(job, spec, show=show)
+
+
+def _finished(job: Job, limit: str) -> InputError:
+    told = "" if job.recorded.get("complete") else f", or tell MLflow of it: helio sync {job.id}"
+    return InputError.of(
+        f"job {job.id} is finished", valid=f"raise a limit to go on: --set {limit}=…{told}"
+    )
 
 
 def _search_spec(job: Job, overrides: Sequence[str]) -> TuneSpec:

@@ -157,7 +157,7 @@ class RayGone(RuntimeError):
 def check_lives() -> None:
     """Raise RayGone where the embedded Ray has lost its raylet or its GCS; cheap, for a loop.
 
-    Ray Tune waits for them for ever.
+    Ray Train and Ray Tune wait for them for ever.
     """
     import ray
 

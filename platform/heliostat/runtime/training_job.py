@@ -138,7 +138,9 @@ def _ray_attempts(
     job: Job, spec: TrainSpec | EntrypointSpec, watcher: Watcher, show: Show
 ) -> Fault | None:
     from heliostat.runtime.session import (
+        RayGone,
         beginning,
+        check_lives,
         check_resources,
         kills_here,
         nodes_gone,
@@ -159,6 +161,7 @@ def _ray_attempts(
         show(Phase("starting workers"))
 
         def watch() -> None:
+            check_lives()
             trial.check()
             watcher.poll()
             if collector is not None:
@@ -173,6 +176,10 @@ def _ray_attempts(
                         collector.complete()
                 except StorageAway as away:
                     return attempt.ended(Fault.of("storage", str(away)))
+                except RayGone as gone:
+                    # Not tried again: what would run it is gone with it.
+                    message = f"{gone}; `helio resume {job.id}` goes on from the newest checkpoint"
+                    return attempt.ended(Fault(Failure("node_lost", message), None))
                 watcher.poll()
                 if error is None:
                     return None

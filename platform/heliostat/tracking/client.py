@@ -12,6 +12,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from heliostat.tracking.embedded import make_database
 from heliostat.tracking.server import TrackingAway
 
 # 401 and 403 count too: a token that ran out in the middle of a job loses nothing.
@@ -24,6 +25,7 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 def connect(uri: str) -> MlflowClient:
     """Return a client whose runs, models and artifacts are those of `uri`."""
+    make_database(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

@@ -112,10 +112,11 @@ def publish(
     with reaching(uri):
         client = connect(uri)
         run = client.get_run(run_id)
-        there = _logged_before(client, run.info.experiment_id, run_id, digest)
-        if there:
-            return f"models:/{there}"
-        logged = client.create_logged_model(
+        begun = _logged_before(client, run.info.experiment_id, run_id, digest)
+        if begun is not None and begun.status == "READY":
+            return f"models:/{begun.model_id}"
+        # One whose upload was cut short (a recorder that was killed) is uploaded anew.
+        logged = begun or client.create_logged_model(
             run.info.experiment_id,
             name=name,
             source_run_id=run_id,
@@ -135,7 +136,9 @@ def publish(
             with suppress(MlflowException):
                 client.finalize_logged_model(logged.model_id, "FAILED")
             raise
-        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step)])
+        told = run.outputs.model_outputs if run.outputs is not None else []
+        if logged.model_id not in {output.model_id for output in told}:
+            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step)])
         _link_test_metrics(client, run_id, logged.model_id)
         client.finalize_logged_model(logged.model_id, "READY")
         return f"models:/{logged.model_id}"
@@ -148,12 +151,11 @@ def requirements(*names: str) -> list[str]:
 
 def _logged_before(
     client: MlflowClient, experiment_id: str, run_id: str, digest: str
-) -> str | None:
+) -> LoggedModel | None:
+    """Return the run's logged model of these weights: the one that is READY, if one is."""
     found = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-    for model in found:
-        if model.tags.get(tag.WEIGHTS_SHA256) == digest and model.status == "READY":
-            return str(model.model_id)
-    return None
+    same = [model for model in found if model.tags.get(tag.WEIGHTS_SHA256) == digest]
+    return max(same, key=lambda model: model.status == "READY", default=None)
 
 
 def _upload(client: MlflowClient, logged: LoggedModel, model: Model, save: Save) -> None:
