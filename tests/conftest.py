@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Names of the surroundings that would lead a test to somebody's real server or cluster.
 _SURROUNDINGS = ("HELIO_CLUSTER", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RAY_ADDRESS")
 
-_ONE_WORKERS = ("cluster", "integration")
+_ONE_WORKERS = ("chaos", "cluster", "integration")
 """Folders whose tests share what is dear to start: one of pytest-xdist's workers has all of one."""
 
 

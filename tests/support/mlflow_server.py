@@ -20,7 +20,7 @@ class MlflowServer:
     def __init__(self, folder: Path, backend: str, *, workers: int = 1) -> None:
         """Keep the log and the artifacts in `folder`; `backend` is the database's address."""
         self.uri = f"http://127.0.0.1:{free_port()}"
-        self._folder, self._backend, self._workers = folder, backend, workers
+        self.folder, self._backend, self._workers = folder, backend, workers
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -28,12 +28,12 @@ class MlflowServer:
         port = self.uri.rpartition(":")[2]
         command = [sys.executable, "-m", "mlflow", "server", "--port", port]
         command += ["--workers", str(self._workers), "--backend-store-uri", self._backend]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
-        log = self._folder / "server.log"
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        log = self.folder / "server.log"
         with log.open("ab") as output:
             self._process = process = subprocess.Popen(
                 command,
-                cwd=self._folder,
+                cwd=self.folder,
                 env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
                 stdout=output,
                 stderr=output,
