@@ -22,9 +22,7 @@ def test_a_home_whose_first_job_is_killed_while_mlflows_tables_are_made_is_no_ru
     assert not job.recorded, "they were all made before the kill"
     (recorder,) = [p for p in job.processes() if "heliostat.runtime.recorder" in p.cmdline()]
     assert job.kill(recorder.pid)
-    assert job.go_on().wait() == 0, job.command.err
-    while not job.recorded.get("complete"):
-        assert job.go_on().wait() == 0, job.command.err
+    job.go_on_to_the_end()
     survived("kill -9 while MLflow's tables are made", job.assert_nothing_lost(undisturbed))
 
 

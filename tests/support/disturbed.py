@@ -191,6 +191,17 @@ class Disturbed:
             self.command = self._type("resume", self.id, "--json")
         return self.command
 
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        ended = (self.ended or {}).get("status") == "FINISHED" and not self._is_superseded()
+        return ended and bool(self.recorded.get("complete"))
+
+    def go_on_to_the_end(self) -> None:
+        """Type what a person would until nothing is left to do."""
+        while not self.done:
+            assert self.go_on().wait() == 0, self.command.err
+
     def _type(self, *args: str) -> Command:
         return self.commands.start(*args, env=self.env)
 

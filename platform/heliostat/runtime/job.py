@@ -137,6 +137,8 @@ class Job:
         facts["output"] = output and str(output)
         write_json(self.folder / "driver.json", facts)
         (self.folder / "ended.json").unlink(missing_ok=True)
+        if self.recorded.get("complete"):  # up to its last end, and now it goes on
+            write_json(self.folder / "recorded.json", {"run_id": self.recorded["run_id"]})
 
     def _sweep(self) -> None:
         """Remove the halves of files that processes of this machine left which died writing."""
