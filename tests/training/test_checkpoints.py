@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from heliostat.training.checkpoints import (
-    MANIFEST,
-    WEIGHTS,
-    CheckpointStore,
-    NotFiniteError,
-    existing,
-)
+from heliostat.training.checkpoints import CheckpointStore, NotFiniteError, existing
 from heliostat.training.state_files import join_state, split_state
+from heliostat.training.storage_away import StorageAway
+from heliostat.training.unsaved import Unsaved
+from heliostat.training.verifying import MANIFEST
+from waiting import wait_until
 
 
 def store(folder: Path, **settings: Any) -> CheckpointStore:
@@ -35,38 +35,16 @@ def steps(folder: Path) -> list[int]:
     return [checkpoint.step for checkpoint in existing(folder)]
 
 
-@pytest.mark.parametrize(
-    ("name", "spoil", "reason"),
-    [
-        (WEIGHTS, lambda content: content[:-1] + b"?", "has another content than was written"),
-        (WEIGHTS, lambda content: content[:-5], "bytes of"),
-        ("state.json", lambda content: None, "state.json is missing"),
-    ],
-)
-def test_a_newest_checkpoint_that_is_spoilt_is_passed_over_with_the_reason(
-    tmp_path: Path, name: str, spoil: Any, reason: str
+def test_files_without_a_manifest_are_no_checkpoint_and_go_with_the_next_one(
+    tmp_path: Path,
 ) -> None:
-    written = store(tmp_path)
-    save(written, 10)
-    save(written, 20)
-    path = existing(tmp_path)[-1].folder / name
-    content = spoil(path.read_bytes())
-    path.unlink() if content is None else path.write_bytes(content)
-    newest, skipped = store(tmp_path, attempt=2).newest()
-    assert newest is not None
-    assert (newest.step, newest.state()["at"]) == (10, 10)
-    assert torch.equal(newest.weights()["weight"], torch.full((50,), 10.0))
-    assert len(skipped) == 1
-    assert skipped[0].startswith("step-0000000020-a0001: ")
-    assert reason in skipped[0]
-
-
-def test_files_without_a_manifest_are_no_checkpoint(tmp_path: Path) -> None:
     written = store(tmp_path)
     save(written, 10, objective=0.5)
     (existing(tmp_path)[0].folder / MANIFEST).unlink()
-    assert written.newest() == (None, [])
+    assert written.newest() == (None, ["step-0000000010-a0001: it has no manifest"])
     assert written.best() is None
+    save(store(tmp_path, attempt=2), 20)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000000020-a0002"]
 
 
 def test_the_best_and_the_latest_are_kept_and_the_earlier_of_equals_is_the_best(
@@ -95,12 +73,67 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
     assert steps(tmp_path) == [1]
 
 
-def test_a_write_that_failed_is_told_at_the_next_wait(tmp_path: Path) -> None:
-    (tmp_path / "a-file").touch()
-    written = store(tmp_path / "a-file")
+def test_what_cannot_be_written_waits_and_gives_way_to_what_is_newer(tmp_path: Path) -> None:
+    """A folder that is not there, in place of a file system that is away."""
+    (tmp_path / "mount").touch()
+    told: list[tuple[str, str]] = []
+    unsaved = Unsaved(lambda event, **fields: told.append((event, fields["what"])))
+    written = store(tmp_path / "mount", unsaved=unsaved)
+    for step, objective in ((1, None), (2, 0.5), (3, 0.4), (4, None), (5, None)):
+        began = time.monotonic()
+        written.save(step, {"weight": torch.ones(3)}, {}, objective=objective)
+        assert time.monotonic() - began < 5  # it is not waited for
+    wait_until(lambda: told, 30, lambda: "nothing was told")
+
+    (tmp_path / "mount").unlink()
+    written.wait()
+
+    assert steps(tmp_path / "mount") == [2, 5]  # the best and the newest
+    assert told == [("unsaved", "a checkpoint"), ("saved_again", "a checkpoint")]
+
+
+def test_a_job_fails_when_nothing_could_be_written_for_its_limit_and_says_why(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mount").touch()
+    unsaved = Unsaved(lambda event, **fields: None, limit=0.2)
+    written = store(tmp_path / "mount", unsaved=unsaved)
     written.save(1, {}, {})
-    with pytest.raises(NotADirectoryError):
+    told = r"a checkpoint could not be saved for 0.2 s: .*mount cannot be written: Not a directory"
+    with pytest.raises(StorageAway, match=told):
         written.wait()
+    with pytest.raises(StorageAway):
+        written.save(2, {}, {})
+
+
+def test_a_writer_that_is_slow_holds_no_step_and_the_newest_state_is_not_lost(
+    tmp_path: Path,
+) -> None:
+    free = threading.Event()
+    written = store(tmp_path, fence=lambda: assert_true(free.wait(60)), keep_latest=9)
+    for step in range(1, 6):
+        written.save(step, {"weight": torch.ones(3)}, {})
+    free.set()
+    written.wait()
+    assert steps(tmp_path) in ([1, 5], [5])  # the one that was being written, and the newest
+
+
+def test_the_same_step_again_takes_the_place_of_the_first_and_a_failure_leaves_that(
+    tmp_path: Path,
+) -> None:
+    passes = iter([True] * 6 + [False])
+    written = store(tmp_path, fence=lambda: assert_true(next(passes)))
+    save(written, 1)
+    save(written, 1, objective=0.5)
+    assert [c.objective for c in existing(tmp_path)] == [0.5]
+    with pytest.raises(AssertionError):
+        save(written, 2)
+    assert [c.objective for c in existing(tmp_path)] == [0.5]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def assert_true(value: bool) -> None:
+    assert value
 
 
 def test_training_may_change_the_weights_while_they_are_written(tmp_path: Path) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,58 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from heliostat.spec import Document
-from heliostat.training.checkpoints import existing
 from heliostat.training.journal import events, read_all
-
-# Seconds, for a machine that is busy: importing torch alone may take ten.
-PATIENCE = 120.0
-
-SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-from heliostat import spec
-from heliostat.training.context import Context
-from heliostat.training.process import train
-from heliostat.training.reporter import Reporter
-torch.set_num_threads(int(sys.argv[3]))
-file, folder = Path(sys.argv[1]), Path(sys.argv[2])
-sys.path.insert(0, str(file.parent))
-train(
-    spec.load(file, sys.argv[4:]).spec,
-    Context(folder=folder, reporter=Reporter(folder, attempt=1)),
-    code=file.parent,
-)
-"""
-
-MODEL = """
-import os
-import threading
-from torch import nn
-
-class Net(nn.Module):
-    steps = 0
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Dropout(), nn.Linear(288, 10)
-        )
-    def forward(self, images):
-        if self.training:
-            self.steps += 1
-            if self.steps == int(os.environ.get("STAND_STILL_AT", 0)):
-                threading.Event().wait()
-        return self.layers(images)
-"""
-
-OVERRIDES = (
-    "model.name=users_own:Net",
-    "data.augment=[{random_crop: {padding: 1}}]",
-    "max_steps=14",  # five to an epoch
-    "log_every=2",
-    "checkpoint.every=3 steps",
-    "checkpoint.keep_latest=2",
-)
+from standing_still import MODEL, OVERRIDES, PATIENCE, newest, start, told, values
+from waiting import wait_until
 
 
 def test_after_a_kill_the_weights_are_those_of_an_undisturbed_run_and_no_step_is_told_twice(
@@ -94,38 +41,14 @@ def test_after_a_kill_the_weights_are_those_of_an_undisturbed_run_and_no_step_is
 
 def kill_at_step(step: int, document: Document, folder: Path) -> None:
     """Train in a process that stands still in the forward pass of `step`, and kill it there."""
-    command = [sys.executable, "-c", SCRIPT, str(document.path), str(folder)]
-    process = subprocess.Popen(
-        [*command, str(torch.get_num_threads()), *document.overrides],
-        env={**os.environ, "STAND_STILL_AT": str(step)},
-    )
-    try:
-        until = time.monotonic() + PATIENCE
-        while told(folder) < step - 1 or newest(folder) < step - 3:
+    with start(document, folder, STAND_STILL_AT=str(step)) as process:
+        try:
+            wait_until(
+                lambda: told(folder) >= step - 1 and newest(folder) >= step - 3,
+                PATIENCE,
+                lambda: told(folder),
+            )
             assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
+        finally:
+            process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-
-
-def told(folder: Path) -> int:
-    """Return the last step whose loss the journal has."""
-    steps = [r["step"] for r in read_all(folder / "journal") if r.get("name") == "train/loss"]
-    return max(steps, default=0)
-
-
-def newest(folder: Path) -> int:
-    """Return the step of the newest complete checkpoint."""
-    return max((c.step for c in existing(folder / "checkpoints")), default=0)
-
-
-def values(folder: Path) -> list[tuple[str, int, float]]:
-    """Return every metric of the journal that isn't measured with a clock, repetitions included."""
-    return sorted(
-        (record["name"], record["step"], record["value"])
-        for record in read_all(folder / "journal")
-        if record["kind"] == "metric"
-        and not record["name"].startswith(("system/", "time/", "train/images"))
-    )

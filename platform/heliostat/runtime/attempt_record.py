@@ -48,7 +48,12 @@ def recorded_attempt(
     And if fewer samples are taken at a time than the job's spec says, since memory had run out.
     """
     record = AttemptRecord(next_attempt(job))
-    journal = Journal(job.folder / "journal", attempt=record.number, rank=None)
+    journal = Journal(
+        job.folder / "journal",
+        attempt=record.number,
+        rank=None,
+        refused=lambda error: None,  # on a full disk the row says less; what fails is elsewhere
+    )
     journal.write(
         "event", name=LAUNCHED, workers=spec.resources.min_workers, driver_pid=os.getpid()
     )

@@ -65,6 +65,8 @@ def explain(
         raise InputError(Problem(p["message"], tuple(p["key"]), p["valid"]) for p in problems)
     if own:
         return _from_journal(own[0], mine)
+    if isinstance(error, StorageAway):  # on a full disk the journal could not say so
+        return Fault.of("storage", str(error))
     fault = _lost(error, mine, nodes_gone)
     if fault.failure.verdict != "worker_lost" or not mine:
         return fault

@@ -21,9 +21,10 @@ from heliostat.tracking.modeling import log_and_register
 from heliostat.tracking.runs import beat, finish, open_run
 from heliostat.tracking.server import artifact_root
 from heliostat.tracking.shipper import Shipper
-from heliostat.training.checkpoints import MANIFEST, existing
+from heliostat.training.checkpoints import existing
 from heliostat.training.journal import JournalReader, Record, events, read_all
 from heliostat.training.storage import SKIPPED, write_json
+from heliostat.training.verifying import MANIFEST
 
 BEAT_SECONDS = 15.0
 

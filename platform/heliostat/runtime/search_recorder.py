@@ -25,9 +25,10 @@ from heliostat.tracking.runs import beat
 from heliostat.tracking.trial_facts import Aim, TrialFacts
 from heliostat.tracking.trial_runs import TrialRuns
 from heliostat.tracking.trial_table import store_trials
-from heliostat.training.checkpoints import MANIFEST, existing
+from heliostat.training.checkpoints import existing
 from heliostat.training.journal import JournalReader, Record
 from heliostat.training.storage import read_json
+from heliostat.training.verifying import MANIFEST
 
 TABLE_SECONDS = 10.0
 PICTURES_SECONDS = 60.0

@@ -90,7 +90,8 @@ class TrialFolders:
 
 def _tidy(trial: Path) -> None:
     """Remove what is large, but for the checkpoints' manifests, which are yet to be recorded."""
-    from heliostat.training.checkpoints import MANIFEST, existing  # deferred: torch
+    from heliostat.training.checkpoints import existing  # deferred: torch
+    from heliostat.training.verifying import MANIFEST
 
     for checkpoint in existing(trial / "checkpoints"):
         kept = trial / "manifests" / f"{checkpoint.folder.name}.json"

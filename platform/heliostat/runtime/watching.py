@@ -53,6 +53,15 @@ class Watcher:
             self._show(Note(f"going on from step {record['step']} ({record['checkpoint']})"))
         elif name == "storage_away":
             self._show(Note(f"the job's storage was away for rank 0: {record['reason']}"))
+        elif name == "unsaved":
+            self._show(
+                Note(
+                    f"{record['what']} cannot be saved: {record['reason']}; training goes on and it"
+                    f" is tried again, for {record['limit'] / 60:g} minutes at most"
+                )
+            )
+        elif name == "saved_again":
+            self._show(Note(f"{record['what']} is saved, after {record['seconds']:.0f} s"))
         elif name == "checkpoint_skipped":
             self._show(Note(f"passed over a checkpoint: {record['reason']}"))
         elif name == "model_exported" and record["packaged"] == "code":

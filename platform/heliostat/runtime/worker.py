@@ -17,6 +17,7 @@ from heliostat.runtime.leaving import noticed
 from heliostat.runtime.model_files import with_models_here
 from heliostat.runtime.node import Place, place_of
 from heliostat.runtime.stop_sign import Sign
+from heliostat.training.storage_away import StorageAway
 
 if TYPE_CHECKING:
     import torch
@@ -128,6 +129,8 @@ def _work(
             place.close()
             barrier()
             raise TrainingFailed(f"rank {rank} was told to stop") from None
+        except StorageAway:
+            raise  # where the journal could not be written, nothing else says why
         except BaseException as error:
             # The user's exception may not survive pickling, and the journal has its traceback.
             raise TrainingFailed(f"rank {rank}: {type(error).__name__}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heliostat.spec.augmentations import Augment, HorizontalFlip, RandomCrop, RandomResizedCrop
 from heliostat.spec.base import LEGAL_NAME, is_legal_name
-from heliostat.spec.checkpointing import Checkpointing, Every, Retention
+from heliostat.spec.checkpointing import Checkpointing, Duration, Every, Retention
 from heliostat.spec.environment import Secret
 from heliostat.spec.jobs import (
     EntrypointSpec,
@@ -42,6 +42,7 @@ __all__ = [
     "Cosine",
     "DataSpec",
     "Document",
+    "Duration",
     "Ema",
     "EntrypointSpec",
     "EvaluateSpec",

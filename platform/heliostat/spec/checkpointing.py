@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from heliostat.spec.base import Model, wrong_here
 
 _EVERY = re.compile(r"(\d+) *(epoch|step)s?")
+_DURATION = re.compile(r"(\d+) *(second|minute|hour)s?")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,42 @@ def _read_every(value: Any) -> Every:
     return Every(int(form[1]), "epoch" if form[2] == "epoch" else "step")
 
 
+@dataclass(frozen=True)
+class Duration:
+    """A time: `90 seconds`, `30 minutes`, `2 hours`."""
+
+    count: int
+    unit: Literal["second", "minute", "hour"]
+
+    @property
+    def seconds(self) -> int:
+        """The same in seconds."""
+        return self.count * _SECONDS[self.unit]
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.unit}" + ("s" if self.count > 1 else "")
+
+
+def _read_duration(value: Any) -> Duration:
+    if isinstance(value, Duration):
+        return value
+    form = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if form is None or int(form[1]) == 0:
+        raise wrong_here(f"{value!r} is not a duration", "such as 30 minutes, or 90 seconds")
+    unit: Any = form[2]
+    return Duration(int(form[1]), unit)
+
+
 class Retention(Model):
-    """Which checkpoints are kept: the best by the job's objective, and the latest."""
+    """Which checkpoints are kept, and for how long a job goes on where none can be saved."""
 
     keep_best: int = Field(default=1, ge=0)
     """0 where the job has no objective."""
     keep_latest: int = Field(default=1, ge=1)
+    give_up_after: Annotated[Duration, BeforeValidator(_read_duration), PlainSerializer(str)] = (
+        Duration(60, "minute")
+    )
+    """A job whose newest checkpoint has waited so long for a disk or a storage fails."""
 
 
 class Checkpointing(Retention):

@@ -7,9 +7,11 @@ when its manifest does. Each attempt writes under names of its own.
 
 from __future__ import annotations
 
+import errno
+import re
 import shutil
-import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,12 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from heliostat.training.checkpoint_writer import Snapshot, Writer
 from heliostat.training.journal import now_ms
 from heliostat.training.state_files import all_finite, join_state, split_state
-from heliostat.training.storage import read_json, sha256, sync_file, write_json
-
-MANIFEST = "manifest.json"
-WEIGHTS = "model.safetensors"
+from heliostat.training.storage import read_json, sha256, sync_file, sync_folder, write_json
+from heliostat.training.unsaved import Unsaved
+from heliostat.training.verifying import FORMAT, MANIFEST, STATE, TENSORS, WEIGHTS, fault_of
 
 
 class NotFiniteError(ValueError):
@@ -38,19 +40,29 @@ class Checkpoint:
     objective: float | None
     """The objective's value when this was saved by an evaluation; None for one between."""
 
+    @classmethod
+    def at(cls, folder: Path) -> Checkpoint:
+        """Return the one in `folder`; ValueError, TypeError or KeyError where there is none."""
+        manifest = read_json(folder / MANIFEST)
+        step, objective = manifest["step"], manifest["objective"]
+        return cls(folder, int(step), None if objective is None else float(objective))
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that wrote it."""
+        return _attempt_of(self.folder.name)
+
     def weights(self) -> dict[str, Tensor]:
         """Return the model's state dict, on the CPU."""
         return load_file(self.folder / WEIGHTS)
 
     def state(self) -> Any:
         """Return all that was saved beside the weights."""
-        return join_state(
-            load_file(self.folder / "state.safetensors"), read_json(self.folder / "state.json")
-        )
+        return join_state(load_file(self.folder / TENSORS), read_json(self.folder / STATE))
 
 
 class CheckpointStore:
-    """Writes a job's checkpoints from a thread of its own, and finds the one to go on from."""
+    """Writes a job's checkpoints beside training, and finds the one to go on from."""
 
     def __init__(
         self,
@@ -61,99 +73,147 @@ class CheckpointStore:
         keep_latest: int,
         maximize: bool,
         fetch: Callable[[Path], None] | None = None,
+        unsaved: Unsaved | None = None,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
         """Keep the `keep_best` best by objective and the `keep_latest` newest, at least one.
 
         `fetch` is called with a checkpoint's folder before its files are looked at: it brings
-        those that are not here.
+        those that are not here. `unsaved` is told what cannot be written. `fence` raises
+        Superseded where a later attempt has begun.
         """
         self._folder = folder
         self._fetch = fetch
+        self._fence = fence
         self._attempt = attempt
         self._keep_best = keep_best
         self._keep_latest = max(1, keep_latest)
         self._maximize = maximize
-        self._writing: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._spoilt: set[str] = set()
+        """The names of those that did not verify: they take nobody's place."""
+        self._goes_on_from: int | None = None
+        """The step that this attempt began at; None where it did not ask."""
+        self._writer = Writer(
+            self._write,
+            folder,
+            unsaved or Unsaved(lambda event, **fields: None),
+            keeps_best=keep_best > 0,
+            maximize=maximize,
+        )
 
     def save(
         self, step: int, weights: dict[str, Tensor], state: Any, *, objective: float | None = None
     ) -> None:
         """Copy to memory and return; the files are written while training goes on.
 
-        Waits for the save before it, and raises what that one could not do. Raises
-        NotFiniteError, and writes nothing, where a weight is NaN or infinite.
+        A copy that still waits for a disk gives way to this one, unless it is the best so far.
+        Raises NotFiniteError, and writes nothing, where a weight is NaN or infinite; StorageAway
+        where nothing could be written for too long; Superseded where a later attempt has begun.
         """
-        self.wait()
+        self._writer.check()
         snapshot, _ = split_state(weights)
         if not all_finite(snapshot):
             raise NotFiniteError(f"the weights at step {step} are not finite")
         tensors, rest = split_state(state)
-        self._writing = threading.Thread(
-            target=self._write, args=(step, snapshot, tensors, rest, objective), name="checkpoint"
-        )
-        self._writing.start()
+        self._writer.hand_over(Snapshot(step, snapshot, tensors, rest, objective))
 
     def wait(self) -> None:
-        """Return when the last save is complete; raise what it raised."""
-        if self._writing is not None:
-            self._writing.join()
-            self._writing = None
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        """Return when the last save is complete; raise what `save` may for the one before it."""
+        self._writer.wait()
+
+    def abandon(self) -> None:
+        """Return when nothing is being written; what could not be is given up."""
+        self._writer.abandon()
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest checkpoint that verifies, and why each newer one was passed over."""
+        """Return the newest checkpoint that verifies, and why each newer one was passed over.
+
+        What is newer than that one counts no more: neither as the best nor as one to be kept.
+        """
         skipped: list[str] = []
-        for checkpoint in reversed(existing(self._folder)):
-            fault = self._fault(checkpoint)
+        self._goes_on_from = 0
+        for folder in reversed(_folders(self._folder)):
+            fault = self._fault(folder)
             if fault is None:
+                checkpoint = Checkpoint.at(folder)
+                self._goes_on_from = checkpoint.step
                 return checkpoint, skipped
-            skipped.append(f"{checkpoint.folder.name}: {fault}")
+            skipped.append(f"{folder.name}: {fault}")
         return None, skipped
 
     def best(self) -> Checkpoint | None:
         """Return the best checkpoint by objective (the earliest of equals) that verifies."""
-        for checkpoint in self._by_objective(existing(self._folder)):
-            if self._fault(checkpoint) is None:
+        for checkpoint in self._by_objective(self._own()):
+            if self._fault(checkpoint.folder) is None:
                 return checkpoint
         return None
 
-    def _fault(self, checkpoint: Checkpoint) -> str | None:
+    def _fault(self, folder: Path) -> str | None:
         if self._fetch is not None:
-            self._fetch(checkpoint.folder)
-        return verify(checkpoint)
+            self._fetch(folder)
+        fault = fault_of(folder)
+        if fault is not None:
+            self._spoilt.add(folder.name)
+        return fault
 
-    def _write(
-        self,
-        step: int,
-        weights: dict[str, Tensor],
-        tensors: dict[str, Tensor],
-        rest: Any,
-        objective: float | None,
-    ) -> None:
+    def _own(self) -> list[Checkpoint]:
+        """Return those that count, oldest first: all of them before it is known where to go on."""
+        start = self._goes_on_from
+        return [
+            each
+            for each in existing(self._folder)
+            if each.folder.name not in self._spoilt
+            and (
+                start is None
+                or each.attempt == self._attempt
+                or (each.attempt < self._attempt and each.step <= start)
+            )
+        ]
+
+    def _write(self, snapshot: Snapshot) -> None:
+        folder = folder_of(self._folder, snapshot.step, self._attempt)
+        self._fence()
+        self._remove(
+            {folder, *(each for each in _folders(self._folder) if (each / MANIFEST).exists())}
+        )
+        # The same step again: what stands there goes once there is another in its place.
+        aside = folder.with_name(f".{folder.name}")
+        if (folder / MANIFEST).exists():
+            folder.replace(aside)
         try:
-            folder = folder_of(self._folder, step, self._attempt)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / MANIFEST).unlink(missing_ok=True)
-            save_file(weights, folder / WEIGHTS)
-            save_file(tensors, folder / "state.safetensors")
-            write_json(folder / "state.json", rest)
-            write_json(folder / MANIFEST, _manifest(folder, step, objective))
-            self._prune()
-        except BaseException as error:
-            self._error = error
+            self._fill(folder, snapshot)
+        except BaseException:
+            _delete(folder)  # what is half written takes the room of the next one
+            if aside.exists():
+                aside.replace(folder)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+        self._prune()
+
+    def _fill(self, folder: Path, snapshot: Snapshot) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(snapshot.weights, folder / WEIGHTS)
+        save_file(snapshot.tensors, folder / TENSORS)
+        write_json(folder / STATE, snapshot.rest)
+        self._fence()
+        write_json(folder / MANIFEST, _manifest(folder, snapshot.step, snapshot.objective))
+        sync_folder(folder)
+        fault = fault_of(folder)
+        if fault is not None:
+            raise OSError(errno.EIO, f"what was written cannot be read again: {fault}")
+        self._spoilt.discard(folder.name)
 
     def _prune(self) -> None:
-        checkpoints = existing(self._folder)
-        keep = set(checkpoints[-self._keep_latest :])
-        keep.update(self._by_objective(checkpoints)[: self._keep_best])
-        for checkpoint in checkpoints:
-            if checkpoint not in keep:
-                # Without its manifest it no longer exists, however far the removal gets.
-                (checkpoint.folder / MANIFEST).unlink(missing_ok=True)
-                shutil.rmtree(checkpoint.folder, ignore_errors=True)
+        self._fence()
+        own = [each for each in self._own() if each.attempt <= self._attempt]
+        keep = own[-self._keep_latest :] + self._by_objective(own)[: self._keep_best]
+        self._remove({each.folder for each in keep})
+
+    def _remove(self, keep: set[Path]) -> None:
+        """Remove all that this attempt or an earlier one left here but `keep`."""
+        for folder in _folders(self._folder):
+            if folder not in keep and _attempt_of(folder.name) <= self._attempt:
+                _delete(folder)
 
     def _by_objective(self, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
         sign = -1.0 if self._maximize else 1.0
@@ -173,37 +233,38 @@ def existing(folder: Path) -> list[Checkpoint]:
     from the later one, or was told to go on from elsewhere.
     """
     found = []
-    manifests = folder.glob(f"step-*/{MANIFEST}")
-    for manifest in sorted(manifests, key=lambda path: _attempt_and_step(path.parent.name)):
-        try:
-            value = read_json(manifest)
-            found.append(Checkpoint(manifest.parent, value["step"], value["objective"]))
-        except (ValueError, TypeError, KeyError):
-            # Removed meanwhile, or not what we write: such a checkpoint does not exist.
-            continue
+    for place in _folders(folder):
+        # Removed meanwhile, or not what we write: such a checkpoint does not exist.
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            found.append(Checkpoint.at(place))
     return found
 
 
-def _attempt_and_step(name: str) -> tuple[str, str]:
-    """Return the sortable parts of a folder's name, `step-0000000120-a0001`."""
-    step, _, attempt = name.rpartition("-")
-    return attempt, step
+def _folders(folder: Path) -> list[Path]:
+    """Return the checkpoints' folders, oldest first, whether or not there is a manifest in them."""
+    found = [path for path in folder.glob("step-*") if _attempt_of(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: (_attempt_of(path.name), path.name))
+
+
+def _attempt_of(name: str) -> int:
+    """Return whose a folder `step-0000000120-a0001` is; 0 for what is no checkpoint's name."""
+    form = _NAME.fullmatch(name)
+    return int(form[1]) if form else 0
+
+
+_NAME = re.compile(r"step-\d{10}-a(\d{4,})")
+
+
+def _delete(folder: Path) -> None:
+    # Without its manifest it no longer exists, however far the removal gets.
+    with suppress(OSError):
+        (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def verify(checkpoint: Checkpoint) -> str | None:
     """Return what is wrong with a checkpoint's files, or None when all are as the manifest says."""
-    manifest = read_json(checkpoint.folder / MANIFEST)
-    if manifest is None:
-        return "it has no manifest"
-    for name, expected in manifest["files"].items():
-        path = checkpoint.folder / name
-        if not path.exists():
-            return f"{name} is missing"
-        if path.stat().st_size != expected["size"]:
-            return f"{name} has {path.stat().st_size} bytes of {expected['size']}"
-        if sha256(path) != expected["sha256"]:
-            return f"{name} has another content than was written"
-    return None
+    return fault_of(checkpoint.folder)
 
 
 def _manifest(folder: Path, step: int, objective: float | None) -> dict[str, Any]:
@@ -212,7 +273,7 @@ def _manifest(folder: Path, step: int, objective: float | None) -> dict[str, Any
         sync_file(path)
         files[path.name] = {"size": path.stat().st_size, "sha256": sha256(path)}
     return {
-        "format": 1,
+        "format": FORMAT,
         "step": step,
         "objective": objective,
         "created": now_ms(),

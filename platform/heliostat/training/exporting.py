@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from heliostat.training.state_files import split_state
-from heliostat.training.storage import write_json
+from heliostat.training.storage import write_bytes, write_json
 from heliostat.vision.export import export
 
 GRAPH = "model.pt2"
@@ -79,7 +80,10 @@ def _export_graph(path: Path, predictor: nn.Module, example: Tensor) -> str | No
         program = export(predictor, example)
     except ValueError as refusal:
         return str(refusal)
-    torch.export.save(program, path)
+    # Written to a full disk by torch itself, it would end the process: its zip writer aborts.
+    graph = BytesIO()
+    torch.export.save(program, graph)
+    write_bytes(path, graph.getvalue())
     return None
 
 

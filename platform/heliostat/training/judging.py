@@ -6,8 +6,10 @@ import errno
 import traceback
 
 from heliostat.spec import InputError
+from heliostat.training.fence import Superseded
 from heliostat.training.losses import DivergedError
 from heliostat.training.stopping import Stopped
+from heliostat.training.storage_away import StorageAway
 from heliostat.training.users_files import is_users_file
 from heliostat.training.verdicts import PASSING, Verdict
 from heliostat.vision.mistakes import Mistake, WrongTargets
@@ -19,6 +21,10 @@ def verdict(error: BaseException) -> Verdict:
         return "input"
     if isinstance(error, Stopped):
         return "preempted" if error.preempted else "stopped"
+    if isinstance(error, Superseded):
+        return "superseded"
+    if isinstance(error, StorageAway):  # also where it came up in a call of the user's code
+        return "storage"
     if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, Mistake):

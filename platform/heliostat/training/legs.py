@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from heliostat.spec import TrainSpec
 from heliostat.training.agreeing import agreed, loaded
-from heliostat.training.checkpoints import MANIFEST, Checkpoint, existing, folder_of
+from heliostat.training.checkpoints import Checkpoint, existing, folder_of
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
 from heliostat.training.host_memory import keep_freed_memory
@@ -32,6 +31,7 @@ from heliostat.training.loop import (
 from heliostat.training.losses import DivergedError
 from heliostat.training.own_state import load_weights, weights_of
 from heliostat.training.setup import Setup
+from heliostat.training.verifying import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def train_leg(spec: TrainSpec, setup: Setup, context: Context, *, until: int | N
     try:
         advance(run, batches, min(steps, run.total_steps))
     except BaseException:
-        with suppress(Exception):
-            run.store.wait()  # whoever comes next must not meet a checkpoint being written
+        run.store.abandon()  # whoever comes next must not meet a checkpoint being written
         raise
     run.store.wait()
     barrier()

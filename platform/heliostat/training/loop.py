@@ -14,6 +14,7 @@ from heliostat.data import TrainBatches
 from heliostat.data.batches import Batches
 from heliostat.spec import Ema, EntrypointSpec, TrainSpec
 from heliostat.training.agreeing import agreed, loaded
+from heliostat.training.best_so_far import best_checkpoint
 from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
@@ -219,6 +220,7 @@ def open_store(
     spec: TrainSpec | EntrypointSpec, context: Context, folder: Path | None = None
 ) -> CheckpointStore:
     """Return the checkpoint store of a job's folder, kept as the spec wants it."""
+    context.reporter.unsaved.limit = spec.checkpoint.give_up_after.seconds
     return CheckpointStore(
         (folder or context.folder) / "checkpoints",
         attempt=context.attempt,
@@ -226,6 +228,8 @@ def open_store(
         keep_latest=spec.checkpoint.keep_latest,
         maximize=spec.objective is not None and spec.objective.goal == "maximize",
         fetch=context.mirror.fetch_checkpoint if context.mirror is not None else None,
+        unsaved=context.reporter.unsaved,
+        fence=context.reporter.fence.check_now,
     )
 
 
@@ -256,6 +260,7 @@ def restore(run: Run) -> None:
     run.progress.selected = state["selected"]
     run.progress.objectives = [(int(at), value) for at, value in state["objectives"]]
     run.progress.losses = LossWindow(state["losses"])
+    best_checkpoint(run)
     if run.context.is_main:
         reporter.event("restored", step=checkpoint.step, checkpoint=checkpoint.folder.name)
 
@@ -365,7 +370,10 @@ def select(run: Run) -> None:
     """Put the best checkpoint's weights into the model: a collective."""
     run.store.wait()
     barrier()
-    best = agreed(run.context, run.store.best) if run.spec.objective is not None else None
+    best = best_checkpoint(run)
+    if not run.progress.selected and run.setup.data.val is not None:
+        # No evaluation's weights are left but these, the last.
+        run.progress.selected = evaluate_once(run, "val")[1]
     if best is not None and best.step != run.progress.step:
         load_weights(run.evaluated, loaded(run.context, best.weights))
     if run.average is not None:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path, PurePosixPath
 
 from heliostat.data.stores import Store
-from heliostat.training.checkpoints import MANIFEST
+from heliostat.training.verifying import MANIFEST
 
 
 class MirroredCheckpoints:

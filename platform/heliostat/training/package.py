@@ -24,6 +24,7 @@ def package(spec: TrainSpec, setup: Setup, context: Context, code: Path) -> None
     began = time.monotonic()
     task: Any = setup.task
     folder = context.folder / "model"
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier attempt's, or half of one
     example = task.example(setup.example) if hasattr(task, "example") else setup.example
     packaged = "graph"
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from heliostat.data.contact_sheet import sheet_of_samples
 from heliostat.spec import DataSpec, EntrypointSpec, InputError, TrainSpec
 from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint, set_up_own
+from heliostat.training.fence import Superseded
 from heliostat.training.host_memory import keep_freed_memory
 from heliostat.training.judging import user_traceback, verdict
 from heliostat.training.loop import fit
 from heliostat.training.package import package
 from heliostat.training.setup import DataSets, Setup, set_up
 from heliostat.training.storage import RESULT, SKIPPED, write_json
+from heliostat.training.storage_away import StorageAway
 from heliostat.training.system_metrics import sampling
+from heliostat.training.unsaved import MODEL, persist
 
 
 def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> None:
@@ -35,9 +39,16 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
         else:
             metrics = _train_spec(spec, context, code)
         if context.is_main:
-            write_json(context.folder / RESULT, {"metrics": metrics})
+            keep_result(context, metrics)
             reporter.event("attempt_ended", why="finished")
     reporter.close()
+
+
+def keep_result(context: Context, metrics: dict[str, float]) -> None:
+    """Write `result.json`, as soon as there is room for it."""
+    file = context.folder / RESULT
+    write = partial(write_json, file, {"metrics": metrics})
+    persist(write, context.reporter.unsaved, "the result", file)
 
 
 def _train_own(spec: EntrypointSpec, context: Context) -> dict[str, float]:
@@ -86,7 +97,12 @@ def hand_over(spec: TrainSpec, setup: Setup, context: Context, code: Path) -> No
     """Package the model, draw the data, and tell the data's fingerprints: rank 0 only."""
     if not context.is_main:
         return
-    package(spec, setup, context, code)
+    persist(
+        lambda: package(spec, setup, context, code),
+        context.reporter.unsaved,
+        MODEL,
+        context.folder / "model",
+    )
     sheet = sheet_of_samples(setup.data.train, "train")
     if sheet is not None:
         context.reporter.picture("data/train", sheet, step=0)
@@ -142,7 +158,8 @@ def told_to_journal(context: Context) -> Iterator[None]:
             errno=error.errno if isinstance(error, OSError) else None,
             problems=problems,
         )
-        if context.is_main:
+        if context.is_main and not isinstance(error, Superseded):
             context.reporter.event("attempt_ended", why=verdict(error))
-        context.reporter.close()
+        with suppress(StorageAway):  # of two reasons to fail the first is told
+            context.reporter.close()
         raise

@@ -19,11 +19,15 @@ SKIPPED = "skipped-samples.csv"
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` durably: to a temporary name, synced, then renamed over `path`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:  # of half a file nothing is left, least of all on a disk that is full
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -53,6 +57,16 @@ def sync_file(path: Path) -> None:
     """Return when the content of `path` is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in `folder`, and its own, are on the disk."""
+    for place in (folder, folder.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sha256(path: Path) -> str:

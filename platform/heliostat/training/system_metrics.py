@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import torch
 
 from heliostat.training.context import Context
+from heliostat.training.fence import Superseded
 from heliostat.training.storage import read_json
+from heliostat.training.storage_away import StorageAway
 
 SECONDS = 10.0
 
@@ -21,7 +23,7 @@ def sampling(context: Context) -> Iterator[None]:
     """Record this worker's processor, memory and GPU every ten seconds, and at the end."""
     stop = threading.Event()
     thread = threading.Thread(
-        target=_sample_until, args=(stop, context), name="system-metrics", daemon=True
+        target=_sample_quietly, args=(stop, context), name="system-metrics", daemon=True
     )
     thread.start()
     try:
@@ -29,6 +31,12 @@ def sampling(context: Context) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def _sample_quietly(stop: threading.Event, context: Context) -> None:
+    # The loop meets the same, and it is what has to end.
+    with suppress(StorageAway, Superseded):
+        _sample_until(stop, context)
 
 
 def _sample_until(stop: threading.Event, context: Context) -> None:

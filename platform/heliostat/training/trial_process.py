@@ -16,9 +16,15 @@ from heliostat.training.context import Context
 from heliostat.training.custom import run_entrypoint, set_up_own
 from heliostat.training.legs import LegEnd, finish_trial, train_leg
 from heliostat.training.losses import DivergedError
-from heliostat.training.process import begin_attempt, hand_over, tell_data, told_to_journal
+from heliostat.training.process import (
+    begin_attempt,
+    hand_over,
+    keep_result,
+    tell_data,
+    told_to_journal,
+)
 from heliostat.training.setup import DataSets, Setup, open_spec_data, set_up
-from heliostat.training.storage import LEG_END, RESULT, read_json, write_json
+from heliostat.training.storage import LEG_END, read_json, write_json
 
 _OPEN: dict[str, DataSets] = {}
 _AT_MOST = 4
@@ -57,7 +63,7 @@ def run_finish(
         else:
             metrics = _finish(spec, context, trial, code)
         if context.is_main:
-            write_json(context.folder / RESULT, {"metrics": metrics})
+            keep_result(context, metrics)
             context.reporter.event("attempt_ended", why="finished")
     context.reporter.close()
 

@@ -28,6 +28,7 @@ Verdict = Literal[
     "interrupted",  # the user told it to end at once
     "driver_lost",  # the process that drove the job is gone
     "trials_failed",  # a search's: too many of them, or all
+    "superseded",  # a later attempt had begun, elsewhere, when this one woke up
     "left",  # by the person who watched it: it runs on, on the cluster
     "internal",  # a defect of heliostat, or of what it is built on
 ]
@@ -48,6 +49,7 @@ _BUDGETS: Mapping[Verdict, Budget | None] = {
     "trials_failed": None,
     # The user wants no more of it.
     "left": None,
+    "superseded": None,
     "stopped": None,
     "interrupted": None,
     # What waits for storage and for MLflow has waited already, and asked again, for as long as it
