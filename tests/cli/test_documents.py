@@ -257,7 +257,7 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "ui_of_up": (["ui"], {"ui": served_already}),
     "up": (["up", "--listen", "10.0.0.1"], {"up": started}),
     "join": (["join", "10.0.0.1:6379"], {"join": joined, "token_is_here": lambda: False}),
-    "down": (["down"], {"down": lambda: Down(("ray", "mlflow"), 2)}),
+    "down": (["down"], {"down": lambda *, show: Down(("ray", "mlflow"), 2)}),
     "status": (["status", "--cluster", "h:1"], {"status": seen}),
     "status_of_what_died": (["status"], {"status": seen_dead}),
 }

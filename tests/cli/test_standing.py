@@ -59,7 +59,7 @@ def test_up_hands_on_what_was_asked_for_and_nothing_else(helio) -> None:
     [(0, ""), (1, "; 1 unfinished job ended with it"), (3, "; 3 unfinished jobs ended with it")],
 )
 def test_down_says_how_many_jobs_end_with_it(helio, jobs: int, more: str) -> None:
-    said = helio("down", down=lambda: Down(("ray",), jobs))
+    said = helio("down", down=lambda *, show: Down(("ray",), jobs))
 
     assert said.stdout == f"stopped Ray{more}\n"
 

@@ -20,9 +20,12 @@ from command import Done, Helio, make_helio
 from heliostat.runtime.cluster.node import sessions
 from heliostat.tracking.server import tracking_uri
 from heliostat.tracking.standing import read
+from heliostat.training.journal import events, read_all
 from own_cluster import Cluster, port_options
 from ports import answers, free_port
 from postgres import postgres_server
+from s3 import AWAY, KEY, SETTINGS
+from slow_net import slow_spec
 from waiting import wait_until
 
 
@@ -203,6 +206,17 @@ def test_a_database_that_is_not_there_is_refused_before_anything_starts(helio: H
     assert "127.0.0.1" in line
 
 
+@pytest.mark.parametrize("option", ["--storage", "--artifacts"])
+def test_an_s3_that_is_not_there_is_refused_before_anything_starts(
+    helio: Helio, option: str
+) -> None:
+    env = {**KEY, **SETTINGS, "AWS_ENDPOINT_URL": AWAY}
+    began = time.monotonic()
+    done = helio("up", option, "s3://bucket/prefix", *port_options(), env=env)
+    line = refused(done, helio, began)
+    assert line.startswith(f"{option}: s3://bucket/prefix: the S3 endpoint does not answer")
+
+
 def test_a_postgresql_that_refuses_or_has_another_version_is_said(helio: Helio) -> None:
     with postgres_server() as postgres:
         wrong = postgres.uri("postgres").replace(postgres.password, "opensesame")
@@ -273,6 +287,30 @@ def test_status_says_what_died_up_starts_it_again_and_down_leaves_nothing(own: H
     for url in (again.document["dashboard"], again.document["mlflow"]):
         assert not answers("127.0.0.1", int(url.rpartition(":")[2]))
     assert not list((own.home / "cluster").glob("*.json"))
+
+
+@pytest.mark.slow
+def test_a_job_that_is_going_when_down_is_typed_ends_killed_with_a_last_checkpoint(
+    tmp_path: Path,
+) -> None:
+    helio = make_helio(tmp_path / "home")
+    up = helio("up", *port_options(), "--json")
+    assert up.status == 0, up.err
+    spec = slow_spec(tmp_path / "slow", epochs=20)
+    to = ("--cluster", up.document["dashboard"])
+    try:
+        done = helio("submit", spec, "--id", "going", *to)
+        assert done.status == 0, done.err
+        journal = helio.folder("going") / "journal"
+        wait_until(lambda: events(read_all(journal), "first_step"), 120, lambda: done.err)
+    finally:
+        down = helio("down")
+    assert down.out == "stopped Ray and MLflow; 1 unfinished job ended with it\n"
+    assert "waiting for the last checkpoint of going" in down.err
+    (run,) = [row for row in helio("runs", "--json").document["runs"] if row["job"] == "going"]
+    assert run["status"] == "KILLED"
+    assert list(helio.folder("going").glob("checkpoints/*/manifest.json"))
+    shutil.rmtree(sessions(helio.home).parent)
 
 
 def test_a_record_from_before_the_machine_was_started_is_no_cluster(helio: Helio) -> None:

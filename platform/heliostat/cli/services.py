@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from heliostat.spec.problems import Problem
 
 
+class TakeDown(Protocol):
+    """Stops what was started on this machine."""
+
+    def __call__(self, *, show: Callable[[str], None]) -> Down:
+        """Return what was stopped; `show` gets what is waited for."""
+
+
 class Run(Protocol):
     """Runs a job to its end."""
 
@@ -240,10 +247,10 @@ def _join(head: str, token: str | None, *, show: Callable[[str], None]) -> Joine
     return join(head, token, show=show)
 
 
-def _down() -> Down:
+def _down(*, show: Callable[[str], None]) -> Down:
     from heliostat.runtime.cluster.down import down
 
-    return down()
+    return down(show=show)
 
 
 def _status(cluster: str | None) -> Status:
@@ -411,7 +418,7 @@ class Services:
     token_is_here: Callable[[], bool] = _token_is_here
     """Whether this machine has a token for Ray."""
     join: Join = _join
-    down: Callable[[], Down] = _down
+    down: TakeDown = _down
     status: Callable[[str | None], Status] = _status
     """Without an address, of the cluster that runs here."""
     cluster_here: Callable[[], str | None] = _cluster_here

@@ -113,7 +113,7 @@ def down(context: typer.Context, as_json: AsJson = False) -> None:
     """Stop what `helio up` or `helio join` started here, and nothing else."""
     services: Services = context.obj
     with answering(as_json) as answer:
-        stopped = services.down()
+        stopped = services.down(show=_show)
         names = " and ".join(_NAMES[part] for part in stopped.stopped)
         line = f"stopped {names}" if names else "nothing was running"
         if stopped.jobs:

@@ -88,6 +88,16 @@ def open_store(uri: str) -> Store:
     return LocalFolder(Path(uri.removeprefix("file://")))
 
 
+def probe(uri: str) -> None:
+    """Raise InputError, in less than 10 s, where an `s3://` URI can't be listed; ask no other.
+
+    A store that is asked for work is waited for longer, since it may come back.
+    """
+    store = open_store(uri)
+    if isinstance(store, S3Folder):
+        store.probe()
+
+
 @dataclass(frozen=True)
 class LocalFolder:
     """A folder of this machine, or of a file system that it mounts."""
@@ -254,6 +264,12 @@ class S3Folder:
             with self._usable(name):
                 self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
 
+    def probe(self) -> None:
+        """Raise InputError where it can't be listed now, with none of the usual patience."""
+        with self._usable():
+            client = _client(connect_timeout=3, read_timeout=4, retries={"total_max_attempts": 1})
+            client.list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder among the system's temporary files."""
@@ -265,12 +281,8 @@ class S3Folder:
 
     @cached_property
     def _client(self) -> Any:
-        import boto3
-        from botocore.config import Config
-
         # A store that is away is said within seconds; boto3's own patience is 5 minutes.
-        patience = Config(connect_timeout=5, read_timeout=60, retries=_RETRIES)
-        return boto3.session.Session().client("s3", config=patience)
+        return _client(connect_timeout=5, read_timeout=60, retries=_RETRIES)
 
     @contextmanager
     def _usable(self, name: str = "") -> Iterator[None]:
@@ -308,6 +320,13 @@ def unusable(uri: str, error: OSError) -> InputError:
         return _problem(f"{uri}: the disk is full", "free some space, or choose another")
     reason = os.strerror(error.errno) if error.errno else one_line(error)
     return _problem(f"{uri} cannot be used: {reason}")
+
+
+def _client(**patience: Any) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.session.Session().client("s3", config=Config(**patience))
 
 
 _RETRIES = {"max_attempts": 2, "mode": "standard"}

@@ -50,6 +50,16 @@ def open_storage(job: Job) -> Store | None:
         return _open(f"{root}/{job.id}") if root else None
 
 
+def probe() -> None:
+    """Raise InputError, in less than 10 s, where HELIO_STORAGE names an S3 that can't be used."""
+    root = storage()
+    if root is not None:
+        with _named_in_mistakes():
+            from heliostat.data.stores import probe
+
+            probe(root)
+
+
 def has_storage(job: Job) -> bool:
     """Whether the job's workers write into storage."""
     return _root(job) is not None

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from heliostat.runtime import environment
+from heliostat.runtime import environment, job_storage
 from heliostat.runtime.home import home
 from heliostat.runtime.registered_model import with_local_models
 from heliostat.runtime.session import check_machine
@@ -48,6 +48,9 @@ def check_surroundings(
         if not local:
             with step():
                 check_machine(spec.resources)
+            if spec.kind in job_storage.KINDS:
+                with step():
+                    job_storage.probe()
 
 
 def records_in_mlflow(local: bool) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from heliostat.runtime.cluster import processes, running
 from heliostat.runtime.cluster.asking import reach
-from heliostat.runtime.cluster.ray_jobs import all_jobs
+from heliostat.runtime.cluster.jobs import stop_all
 from heliostat.runtime.cluster.running import PARTS, Part
 from heliostat.spec import InputError
 from heliostat.tracking.standing import Standing
@@ -21,14 +22,15 @@ class Down:
     """How many jobs ended with it."""
 
 
-def down() -> Down:
+def down(*, show: Callable[[str], None]) -> Down:
     """Stop what was started here, and nothing else; nothing to stop is no error.
 
-    Ray goes first, so that MLflow can still be told how the jobs ended.
+    Jobs go first, as `helio stop` ends them; then Ray, so that MLflow can still be told how they
+    ended.
     """
     with running.alone():
         ray = running.ray_here()
-        jobs = _unfinished(ray) if ray and running.is_head(ray) else 0
+        jobs = _stop_jobs(ray, show) if ray and running.is_head(ray) else 0
         stopped = tuple(part for part in PARTS if stop_part(part))
     return Down(stopped, jobs)
 
@@ -51,8 +53,8 @@ def clear_away() -> None:
             stop_part(part)
 
 
-def _unfinished(head: Standing) -> int:
+def _stop_jobs(head: Standing, show: Callable[[str], None]) -> int:
     try:
-        return sum(not job.over for job in all_jobs(reach(head.address)))
+        return stop_all(reach(head.address), say=show)
     except InputError:  # it is past answering
         return 0

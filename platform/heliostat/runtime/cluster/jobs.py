@@ -77,6 +77,23 @@ def stop(
     return ray_job.status
 
 
+def stop_all(cluster: Cluster, *, say: Callable[[str], None]) -> int:
+    """Stop all jobs that have not ended, and return their number once those that ran have.
+
+    They too write a last checkpoint. One that waits for its turn would end as soon as it got it.
+    """
+    unfinished = [job for job in all_jobs(cluster) if not job.over]
+    submitted = [job for job in unfinished if job.submitted]
+    for job in submitted:
+        cluster.value("POST", f"{path_of(job.id)}/stop")
+    running = [job for job in submitted if job.status == "RUNNING"]
+    if running:
+        say(f"waiting for the last checkpoint of {', '.join(job.id for job in running)}")
+    for job in running:
+        _watched(cluster, job, STOP_SECONDS, lambda one: one.over)
+    return len(unfinished)
+
+
 def _row(job: RayJob, now: datetime) -> JobRow:
     until = job.ended or (None if job.over else now)
     return JobRow(

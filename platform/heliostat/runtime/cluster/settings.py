@@ -100,6 +100,8 @@ def check(settings: Settings, missing: tuple[Part, ...]) -> None:
     """Raise InputError for what would keep the `missing` parts from starting, in seconds."""
     if missing:
         _check_listen(settings.listen)
+        for option, place in (("--storage", settings.storage), ("--artifacts", settings.artifacts)):
+            _check_place(option, place)
     if "ray" in missing:
         for option, port in (
             ("--port", settings.port),
@@ -150,6 +152,17 @@ _OF: dict[Part, tuple[str, ...]] = {
     "ray": ("listen", "port", "dashboard_port", "jobs_at_once", "storage"),
     "mlflow": ("listen", "mlflow_port", "artifacts"),
 }
+
+
+def _check_place(option: str, place: str | None) -> None:
+    if place is None or not place.startswith("s3://"):
+        return
+    from heliostat.data.stores import probe
+
+    try:
+        probe(place)
+    except InputError as error:
+        raise InputError(replace(p, key=(option,)) for p in error.problems) from error
 
 
 def _check_listen(listen: str) -> None:
