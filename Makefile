@@ -49,12 +49,13 @@ format: .venv/.installed-test ## mend what ruff can mend
 	$(RUFF) check --fix .
 	$(RUFF) format .
 
-bench: .venv/.installed-test ## measure heliostat beside torchrun scripts, other feeders and searches (BENCH="--pairs 1" TASKS="--pairs 1" FEEDERS="--pairs 1" SEARCH="--pairs 1" STARTING="--pairs 1")
+bench: .venv/.installed-test ## measure heliostat beside torchrun scripts, other feeders and searches (BENCH="--pairs 1" TASKS="--pairs 1" FEEDERS="--pairs 1" SEARCH="--pairs 1" STARTING="--pairs 1" DURABILITY="--pairs 1")
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
 	$(BIN)/python tests/benchmarks/tasks.py $(TASKS)
 	$(BIN)/python tests/benchmarks/feeders.py $(FEEDERS)
 	$(BIN)/python tests/benchmarks/searching.py $(SEARCH)
 	$(BIN)/python tests/benchmarks/starting.py $(STARTING)
+	$(BIN)/python tests/benchmarks/durability.py $(DURABILITY)
 
 lock: $(UV) ## write the lock files anew after a change to pyproject.toml (UPGRADE=--upgrade: newest pins)
 	$(COMPILE) --extra test -o requirements-test.lock

@@ -68,7 +68,8 @@ def _strip(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any
 def all_finite(tensors: dict[str, Tensor]) -> bool:
     """Return whether no floating-point tensor holds a NaN or an infinity."""
     return all(
-        bool(torch.isfinite(tensor).all())
+        # Both ends are NaN where any number is. In one pass: `isfinite` takes eight times as long.
+        bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all())
         for tensor in tensors.values()
-        if tensor.is_floating_point()
+        if tensor.is_floating_point() and tensor.numel()
     )
