@@ -46,7 +46,7 @@ class Place:
         if self.mirror is None:
             return Reporter(self.folder, attempt=attempt, rank=rank)
         reporter = Reporter(self.folder, attempt=attempt, rank=rank, segment_bytes=SEGMENT_BYTES)
-        self.mirror.start(reporter.event)
+        self.mirror.start(reporter.event, unsaved=reporter.unsaved, fence=reporter.fence)
         return reporter
 
     def close(self) -> None:
@@ -91,10 +91,12 @@ def place_of(config: Mapping[str, Any], *, rank: int) -> Iterator[Place]:
         trial=mirror.fetch_trial(open_store(storage["trial"])) if "trial" in storage else None,
         stop=mirror.look_for(open_store(storage["stop"]), STOP_SIGN) if "stop" in config else None,
     )
+    failed = True
     try:
         yield place
+        failed = False
     finally:
-        mirror.close()
+        mirror.close(failed=failed)
         _remove_unused(folder, lock)
 
 

@@ -97,7 +97,9 @@ def finish(uri: str, run_id: str, status: str, *, tags: Mapping[str, str] | None
     with reaching(uri):
         client = connect(uri)
         _set(client, run_id, tags or {})
-        client.set_terminated(run_id, status)
+        began = client.get_run(run_id).info.start_time
+        # A clock may have been set back: no run ends before it began.
+        client.set_terminated(run_id, status, end_time=max(int(time.time() * 1000), began))
 
 
 def try_writing(uri: str, artifact_root: str | None) -> None:
@@ -140,7 +142,8 @@ def settle(
         dead = {
             run_id: _last_heard(run)
             for run_id, run in jobs.items()
-            if now - _last_heard(run) > silent_after and not alive(run.data.tags)
+            # A clock that was set back leaves heartbeats of the future.
+            if abs(now - _last_heard(run)) > silent_after and not alive(run.data.tags)
         }
         settled = []
         for trial in found:
@@ -241,5 +244,5 @@ def _fail(client: MlflowClient, run: Run, last: float) -> Settled:
     )
     run_id = str(run.info.run_id)
     _set(client, run_id, {tag.ENDED_BECAUSE: because, tag.VERDICT: "driver_lost"})
-    client.set_terminated(run_id, "FAILED", end_time=int(last * 1000))
+    client.set_terminated(run_id, "FAILED", end_time=max(int(last * 1000), run.info.start_time))
     return Settled(tags[tag.JOB], run_id, because)

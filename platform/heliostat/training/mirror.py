@@ -17,9 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from heliostat.data.stores import Store
+from heliostat.training.fence import Fence, Superseded
 from heliostat.training.mirrored_checkpoints import MirroredCheckpoints
 from heliostat.training.storage import LEG_END
-from heliostat.training.storage_away import AWAY, patiently, reason
+from heliostat.training.storage_away import AWAY, PATIENCE_SECONDS, patiently, reason
+from heliostat.training.unsaved import UPLOAD, Unsaved
 
 SECONDS = 1.0
 """Between two looks at what is new."""
@@ -43,6 +45,7 @@ class Mirror:
         self._store = store
         self._is_main = rank == 0
         self._journal = f"{attempt:04d}-{rank:04d}-"
+        self._next_attempt = f"journal/{attempt + 1:04d}-"
         self._logs = (f"rank-{rank}.", f"rank-{rank}-")
         self._uploaded: dict[str, Signature] = {}
         self._uploaded_at: dict[str, float] = {}
@@ -54,6 +57,8 @@ class Mirror:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._warn: Callable[..., None] = lambda *args, **fields: None
+        self._unsaved = Unsaved(lambda event, **fields: None)
+        self._fence: Fence | None = None
 
     def fetch(self) -> None:
         """Bring what rank 0 must know of earlier attempts. Raises StorageAway.
@@ -78,27 +83,52 @@ class Mirror:
         self._looking = (store, name)
         return self._seen_it.is_set
 
-    def start(self, warn: Callable[..., None], *, every: float = SECONDS) -> None:
+    def start(
+        self,
+        warn: Callable[..., None],
+        *,
+        unsaved: Unsaved | None = None,
+        fence: Fence | None = None,
+        every: float = SECONDS,
+    ) -> None:
         """Upload what is new every so many seconds.
 
-        `warn(event, **fields)` is called once for each time that the storage is away.
+        `warn(event, **fields)` is called once for each time that the storage is away. `unsaved`
+        is told of a checkpoint that waits for it, and `fence` of a later attempt that is seen
+        there: nothing is uploaded any more then.
         """
         self._warn = warn
+        self._unsaved = unsaved or self._unsaved
+        self._fence = fence
         self._every = every
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Return when all is uploaded. Raises StorageAway where it cannot be."""
+    def close(self, *, failed: bool = False) -> None:
+        """Return when all is uploaded. Raises StorageAway where it cannot be.
+
+        Work that came to its end waits for as long as a checkpoint may go unsaved; work that
+        `failed` for a minute.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        patiently(lambda: self.upload(last=True))
+        left = 0.0 if failed else self._unsaved.left(UPLOAD)
+        with suppress(Superseded):  # what this attempt has to say is no longer wanted
+            patiently(lambda: self.upload(last=True), max(left, PATIENCE_SECONDS))
 
     def upload(self, *, last: bool = False) -> None:
-        """Upload what is new; the `last` time also what may still be growing."""
+        """Upload what is new; the `last` time also what may still be growing.
+
+        Raises Superseded, and uploads nothing, where a later attempt has begun there.
+        """
         manifests = self._checkpoints.manifests() if self._is_main else {}
         records = dict(self._new_records())
+        lacks = self._checkpoints.lacks(manifests)
+        if lacks:
+            self._unsaved.begins(UPLOAD)
+        if records or lacks:
+            self._check_fence()
         for name, signature in self._own_files():
             if self._is_due(name, signature, last=last):
                 self._put(name, signature)
@@ -107,6 +137,13 @@ class Mirror:
             self._uploaded[name] = signature
         if self._is_main:
             self._checkpoints.upload(manifests)
+            self._unsaved.saved(UPLOAD)
+
+    def _check_fence(self) -> None:
+        """Raise Superseded where the next attempt's journal is in the storage."""
+        if self._fence is not None:
+            self._fence.see(self._store.entries(self._next_attempt))
+            self._fence.check()
 
     def _run(self) -> None:
         # A thread has a priority of its own on Linux: training comes first.
@@ -117,11 +154,14 @@ class Mirror:
             try:
                 self.upload()
                 self._look()
+            except Superseded:
+                return  # the loop hears of it from the fence
             except AWAY as error:
                 if not away:
                     with suppress(ValueError):  # the journal is closed: the work is at its end
                         self._warn("storage_away", reason=reason(error))
                 away = True
+                self._unsaved.because(UPLOAD, reason(error))
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 away = False
@@ -150,7 +190,9 @@ class Mirror:
             name = f"journal/{segment.name}"
             signature = _signature(segment)
             if signature is not None and signature != self._uploaded.get(name):
-                yield name, (signature, segment.read_bytes())
+                # What is taken back from a full disk must not have been there.
+                content = segment.read_bytes()
+                yield name, (signature, content[: content.rfind(b"\n") + 1])
 
     def _own_files(self) -> Iterator[tuple[str, Signature]]:
         for folder, folders, files in os.walk(self._folder):

@@ -10,7 +10,7 @@ import json
 from pathlib import Path, PurePosixPath
 
 from heliostat.data.stores import Store
-from heliostat.training.verifying import MANIFEST
+from heliostat.training.verifying import MANIFEST, expected_files
 
 
 class MirroredCheckpoints:
@@ -22,6 +22,8 @@ class MirroredCheckpoints:
         self._store = store
         self._stored: dict[str, bytes] = {}
         """The manifests of those that the storage has, by the checkpoint's name."""
+        self._begun: set[str] = set()
+        """Those of which some files may be there."""
 
     def manifests(self) -> dict[str, bytes]:
         """Return the manifests in the folder now, by the checkpoint's name."""
@@ -40,6 +42,13 @@ class MirroredCheckpoints:
                 self._upload(name, manifest)
         for name in [name for name in self._stored if name not in manifests]:
             self._delete(name)
+        for name in self._begun - manifests.keys():  # cut off, and no longer kept
+            self._store.delete(self._store.entries(self._name(name, "")))
+            self._begun.discard(name)
+
+    def lacks(self, manifests: dict[str, bytes]) -> bool:
+        """Whether the storage has not got one of `manifests`."""
+        return any(self._stored.get(name) != manifest for name, manifest in manifests.items())
 
     def fetch_manifests(self) -> None:
         """Bring the manifests of what is in the storage."""
@@ -70,6 +79,7 @@ class MirroredCheckpoints:
     def _upload(self, name: str, manifest: bytes) -> None:
         if name in self._stored:
             self._delete(name)
+        self._begun.add(name)
         try:
             for file in _sizes(manifest):
                 self._store.put(self._folder / name / file, self._name(name, file))
@@ -81,6 +91,7 @@ class MirroredCheckpoints:
             return
         self._store.write(self._name(name, MANIFEST), manifest)
         self._stored[name] = manifest
+        self._begun.discard(name)
 
     def _delete(self, name: str) -> None:
         files = [MANIFEST, *_sizes(self._stored[name])]
@@ -100,7 +111,6 @@ class MirroredCheckpoints:
 def _sizes(manifest: bytes) -> dict[str, int]:
     """Return the files that a manifest names, with their sizes; none of one that is not ours."""
     try:
-        files = json.loads(manifest)["files"]
-        return {name: facts["size"] for name, facts in files.items() if "/" not in name}
-    except (ValueError, TypeError, KeyError):
+        return {name: size for name, (size, _) in expected_files(json.loads(manifest))}
+    except ValueError:
         return {}

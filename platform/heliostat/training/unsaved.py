@@ -58,6 +58,12 @@ class Unsaved:
         if first:
             self._say("unsaved", what=what, reason=reason, limit=self.limit)
 
+    def because(self, what: str, reason: str) -> None:
+        """Take note of why it waits, if it does; it was told already."""
+        with self._lock:
+            if what in self._since:
+                self._reasons[what] = reason
+
     def saved(self, what: str, since: float | None = None) -> None:
         """Take note that it was saved; what came after it waits `since` then, if anything does."""
         with self._lock:
