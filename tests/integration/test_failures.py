@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,8 @@ def attempts(helio: Helio, run_id: str, folder: Path) -> list[dict[str, Any]]:
 def test_a_killed_worker_costs_the_steps_since_its_checkpoint_and_nothing_else(
     helio: Helio, spec: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
-    options = sets(["model.args.how=kill", f"model.args.once={tmp_path}/killed"])
-    done = helio("run", spec, "--json", *options)
+    options = ["model.args.how=kill", f"model.args.once={tmp_path}/killed", "model.args.pause=0.05"]
+    done = helio("run", spec, "--json", *sets(options))
     assert done.status == 0, done.err
     assert "the worker of rank 1 was lost" in done.err
     records = read_all(helio.folder(done.document["job"]) / "journal")
@@ -121,6 +122,18 @@ def test_a_killed_worker_costs_the_steps_since_its_checkpoint_and_nothing_else(
     assert mended["largest_difference"] == 0
     assert killed["ended"] <= mended["started"]
     assert "2 attempts: worker lost, finished" in done.err
+    shares = {
+        name.removeprefix("goodput/"): value
+        for name, value in run.data.metrics.items()
+        if name.startswith("goodput/")
+    }
+    whole = shares.pop("worker_seconds")
+    assert sum(shares.values()) == pytest.approx(1)
+    first, last = (datetime.fromisoformat(t[:23]) for t in (killed["started"], mended["ended"]))
+    assert whole == pytest.approx(2 * (last - first).total_seconds(), abs=2)
+    assert shares["repeated"] * whole > 0.05  # at least a step's pause
+    assert shares["trained"] * whole > 2 * 0.05 * 60
+    assert "goodput " in done.err
     assert same_end(helio, done.document, undisturbed)
 
 

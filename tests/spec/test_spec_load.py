@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from heliostat.spec import (
+    Duration,
     EntrypointSpec,
     EvaluateSpec,
     Every,
@@ -20,6 +21,7 @@ from heliostat.spec import (
     RandomCrop,
     Secret,
     Sgd,
+    Stall,
     TrainSpec,
     Transform,
     dump,
@@ -81,6 +83,7 @@ def test_every_form_is_read_and_comes_back_the_same(write: Write) -> None:
         "resources.workers=[1, 3]",
         "batch_size=7",
         "checkpoint.every=50 steps",
+        "stall={after: 90 seconds, start_up: null}",
         "schedule={name: step, every: 2, gamma: 0.5}",
         "optimizer={name: adamw, lr: 1e-3, betas: [0.8, 0.9]}",
         "register={name: demo, alias: champion, when: better}",
@@ -98,6 +101,7 @@ def test_every_form_is_read_and_comes_back_the_same(write: Write) -> None:
     assert spec.resources.elastic
     assert (spec.resources.min_workers, spec.resources.max_workers) == (1, 3)
     assert spec.checkpoint.every == Every(50, "step")
+    assert spec.stall == Stall(after=Duration(90, "second"), start_up=None)
     assert spec.env == {"TOKENIZERS_PARALLELISM": "false", "HF_TOKEN": Secret(secret="hf")}
     plain = json.loads(json.dumps(dump(spec)))
     assert plain["data"]["augment"][0] == "horizontal_flip"

@@ -50,6 +50,10 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_their_order(mistakes: Mi
             "optimizer.name=3",
             "optimizer.name: unknown optimizer '3'; one of adam, adamw, lion, muon, sgd",
         ),
+        (
+            "stall.after=30",
+            "stall.after: 30 is not a duration; such as 30 minutes, or 90 seconds",
+        ),
         # types
         ("batch_size='64'", "batch_size: must be a whole number, not '64'; without quotes"),
         ("batch_size=64.0", "batch_size: must be a whole number, not 64.0; write 64"),

@@ -96,6 +96,34 @@ def test_a_loop_of_ones_own_goes_on_from_what_it_last_reported(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_a_loop_of_ones_own_repeats_what_it_had_reported_beyond_its_checkpoint(
+    write: Write, train_here: Train, tmp_path: Path
+) -> None:
+    source = """
+import time
+
+def train(run):
+    for step in range(run.restored["step"] if run.restored else 0, run.spec.max_steps):
+        time.sleep(0.05)
+        checkpoint = {"model": {}} if step + 1 == 4 else None
+        run.report({"loss": 1.0}, step=step + 1, checkpoint=checkpoint)
+"""
+    for attempt, steps in ((1, 6), (2, 8)):
+        document = write(source, f"max_steps={steps}", text=LOOP)
+        train_here(document, tmp_path, attempt=attempt)
+    first, second = (
+        [r for r in events(read_all(tmp_path / "journal"), "goodput") if r["attempt"] == attempt][
+            -1
+        ]
+        for attempt in (1, 2)
+    )
+    assert first["seconds"]["trained"] >= 6 * 0.05
+    assert first["seconds"]["repeated"] == 0
+    assert second["seconds"]["repeated"] >= 2 * 0.05
+    assert second["seconds"]["trained"] >= 2 * 0.05
+    assert (first["step"], second["step"]) == (6, 8)
+
+
 @pytest.mark.slow
 def test_a_loop_of_ones_own_gives_the_same_on_two_ranks(
     load: Load, train_here: Train, tmp_path: Path

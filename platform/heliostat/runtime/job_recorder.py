@@ -9,6 +9,7 @@ from typing import Any
 
 from heliostat import spec as specs
 from heliostat.runtime import job_logs
+from heliostat.runtime.goodput import goodput_of
 from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
 from heliostat.runtime.retrying import HALVED
@@ -23,6 +24,7 @@ from heliostat.tracking.server import artifact_root
 from heliostat.tracking.shipper import Shipper
 from heliostat.training.checkpoints import existing
 from heliostat.training.journal import JournalReader, Record, events, read_all
+from heliostat.training.stalling import STALLED
 from heliostat.training.storage import SKIPPED, write_json
 from heliostat.training.verifying import MANIFEST
 
@@ -94,7 +96,8 @@ class JobRecorder:
 
         `tags` are said of the run unless `ended` knows better.
         """
-        self.ship(over=True)
+        goodput = goodput_of(read_all(self._job.folder / "journal"))
+        self.ship(goodput.records() if goodput else (), over=True)
         log_datasets(self._uri, self.run_id, self._datasets())
         self._attach_manifests()
         if (skipped := self._job.folder / SKIPPED).exists():
@@ -178,6 +181,5 @@ def _registration(spec: Spec) -> dict[str, Any] | None:
 
 def _is_the_jobs(record: Record) -> bool:
     """Whether MLflow wants it: what every rank says alike is taken from rank 0."""
-    return bool(
-        record["kind"] != "event" or record["rank"] in (0, None) or record["name"] == "failed"
-    )
+    ours = record["kind"] != "event" or record["rank"] in (0, None)
+    return bool(ours or record["name"] in ("failed", STALLED))

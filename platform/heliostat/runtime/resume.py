@@ -12,7 +12,7 @@ from heliostat.runtime.job_storage import catch_up
 from heliostat.runtime.outcome import Outcome
 from heliostat.spec import Document, EntrypointSpec, InputError, TrainSpec, TuneSpec
 
-LIMITS = ("epochs", "max_steps", "retries", "resources", "checkpoint", "register", "env")
+LIMITS = ("epochs", "max_steps", "retries", "resources", "checkpoint", "stall", "register", "env")
 """What may be changed: how far and on what, and not what is trained."""
 
 

@@ -15,6 +15,7 @@ from heliostat.runtime.attempt_record import recorded_attempt
 from heliostat.runtime.collecting import collecting, publishing
 from heliostat.runtime.events import Event, Note, Phase
 from heliostat.runtime.failures import Fault, explain, next_attempt, stopped
+from heliostat.runtime.goodput import goodput_of
 from heliostat.runtime.home import home
 from heliostat.runtime.job import Job
 from heliostat.runtime.local_training import run_here
@@ -22,12 +23,14 @@ from heliostat.runtime.outcome import Failure, Outcome, Status
 from heliostat.runtime.preparing import records_in_mlflow
 from heliostat.runtime.recording import Recording
 from heliostat.runtime.retrying import Halved, Retrying
+from heliostat.runtime.stall_watch import StallWatch, end_processes
 from heliostat.runtime.watching import Watcher
 from heliostat.runtime.worker import make_importable
 from heliostat.spec import EntrypointSpec, InputError, TrainSpec
 from heliostat.tracking.attempt_rows import AttemptRows
 from heliostat.tracking.server import tracking_uri
 from heliostat.training.journal import read_all
+from heliostat.training.stalling import StalledError
 from heliostat.training.storage import RESULT, read_json
 from heliostat.training.storage_away import StorageAway
 
@@ -99,12 +102,17 @@ def conclude(
 
 
 def _tell_attempts(job: Job, show: Show) -> None:
+    """Say how many attempts there were, if there were several, and what became of their time."""
+    records = read_all(job.folder / "journal")
     attempts = AttemptRows()
-    attempts.take(read_all(job.folder / "journal"))
+    attempts.take(records)
     rows = attempts.rows(over=True)
     if len(rows) > 1:
         ends = ", ".join(str(row.why).replace("_", " ") for row in rows)
         show(Note(f"{len(rows)} attempts: {ends}"))
+    goodput = goodput_of(records)
+    if goodput is not None:
+        show(Note(goodput.line()))
 
 
 def _tell(recorded: dict[str, Any], job: Job, show: Show) -> None:
@@ -170,8 +178,14 @@ def _ray_attempts(
         def attempted(spec: TrainSpec | EntrypointSpec, halved: Halved | None) -> Fault | None:
             with recorded_attempt(job, spec, halved) as attempt:
                 killed = kills_here()
+                stalls = StallWatch(job, attempt.number, mirrored=collector is not None)
+
+                def watch_attempt() -> None:
+                    watch()
+                    stalls.check()
+
                 try:
-                    error = run_attempt(job, spec, attempt.number, watch=watch, show=show)
+                    error = run_attempt(job, spec, attempt.number, watch=watch_attempt, show=show)
                     if collector is not None:
                         collector.complete()
                 except StorageAway as away:
@@ -180,6 +194,9 @@ def _ray_attempts(
                     # Not tried again: what would run it is gone with it.
                     message = f"{gone}; `helio resume {job.id}` goes on from the newest checkpoint"
                     return attempt.ended(Fault(Failure("node_lost", message), None))
+                except StalledError as stalled:
+                    end_processes(stalls.places)
+                    return attempt.ended(Fault.of("stalled", str(stalled)))
                 watcher.poll()
                 if error is None:
                     return None

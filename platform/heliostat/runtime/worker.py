@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -64,11 +65,12 @@ def work_as(
     node that this is. Raises TrainingFailed; what failed stands in the journal. Raises what
     `place_of` does.
     """
+    began = time.monotonic()
     spec = _spec(config)
     with place_of(config, rank=rank) as place:
         _write_output_to(place.log)
         make_importable(config["code"])
-        _work(config, spec, place, rank, local_rank, world_size, node)
+        _work({**config, "began": began}, spec, place, rank, local_rank, world_size, node)
 
 
 def _spec(config: dict[str, Any]) -> TrainSpec | EntrypointSpec:
@@ -98,6 +100,7 @@ def _work(
 
     from heliostat.training.context import Context, choose_device
     from heliostat.training.distributed import barrier
+    from heliostat.training.goodput import Stopwatch
     from heliostat.training.stopping import Stopped
 
     device = choose_device(local_rank, gpus=spec.resources.gpus_per_worker)
@@ -119,6 +122,7 @@ def _work(
         preempted=sign.preempted if sign is not None else None,
         store=store,
         mirror=place.mirror,
+        stopwatch=Stopwatch(began=config["began"]),
     )
     with _leaving(config, reporter, local_rank, node):
         try:

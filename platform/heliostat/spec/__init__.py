@@ -26,6 +26,7 @@ from heliostat.spec.search_schedulers import Asha, Hyperband, Median, NoSchedule
 from heliostat.spec.sources import DataSpec, Source
 from heliostat.spec.spaces import Choice, Range, Space
 from heliostat.spec.splits import Split, parse_split
+from heliostat.spec.stalling import Stall
 from heliostat.spec.transforms import Transform
 from heliostat.spec.tune import Budget, TuneSpec
 
@@ -78,6 +79,7 @@ __all__ = [
     "Space",
     "Spec",
     "Split",
+    "Stall",
     "Step",
     "TaskSpec",
     "TrainSpec",

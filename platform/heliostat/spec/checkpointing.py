@@ -51,7 +51,8 @@ class Duration:
         return f"{self.count} {self.unit}" + ("s" if self.count > 1 else "")
 
 
-def _read_duration(value: Any) -> Duration:
+def read_duration(value: Any) -> Duration:
+    """Return the duration that a spec's value says; a validator of pydantic's."""
     if isinstance(value, Duration):
         return value
     form = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -67,7 +68,7 @@ class Retention(Model):
     keep_best: int = Field(default=1, ge=0)
     """0 where the job has no objective."""
     keep_latest: int = Field(default=1, ge=1)
-    give_up_after: Annotated[Duration, BeforeValidator(_read_duration), PlainSerializer(str)] = (
+    give_up_after: Annotated[Duration, BeforeValidator(read_duration), PlainSerializer(str)] = (
         Duration(60, "minute")
     )
     """A job whose newest checkpoint has waited so long for a disk or a storage fails."""

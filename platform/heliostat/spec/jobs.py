@@ -7,13 +7,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from heliostat.spec.base import Arguments, ImportPath, KnownOrImportPath, Model, Name, wrong_here
-from heliostat.spec.checkpointing import Checkpointing, Retention
+from heliostat.spec.checkpointing import Checkpointing, Duration, Retention
 from heliostat.spec.environment import Env
 from heliostat.spec.optimizers import Ema, Optimizer
 from heliostat.spec.registration import ModelUri, Objective, Register, WeightsUri
 from heliostat.spec.resources import Resources, Retries
 from heliostat.spec.schedules import Constant, Schedule
 from heliostat.spec.sources import DataSpec, Source
+from heliostat.spec.stalling import Stall
 
 
 class Job(Model):
@@ -78,6 +79,7 @@ class _Learning(Job):
     epochs: int | None = Field(default=None, ge=1)
     checkpoint: Retention = Field(default=Retention(), validate_default=True)
     retries: Retries = Retries()
+    stall: Stall = Stall()
     env: Env = Field(default_factory=dict)
 
     @field_validator("batch_size")
@@ -176,6 +178,8 @@ class EntrypointSpec(_Registering, _Learning):
 
     kind: Literal["train"]
     entrypoint: ImportPath
+    # Such a loop may report once an epoch only, and an epoch may be long.
+    stall: Stall = Stall(after=Duration(2, "hour"))
     args: Arguments = Field(default_factory=dict)
     """Keyword arguments of the function, besides the context."""
 

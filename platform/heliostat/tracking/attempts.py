@@ -15,6 +15,7 @@ from heliostat.tracking.attempt_rows import ATTEMPT_COLUMNS, AttemptRow, Attempt
 from heliostat.tracking.tables import store_tables
 
 _OWN = ("kind", "name", "time")
+_FREQUENT = "goodput"  # every few seconds; it tells how far an attempt came
 
 
 class Events:
@@ -34,7 +35,8 @@ class Events:
         """
         records = list(records)
         self._attempts.take(records)
-        news = (record for record in records if record["kind"] == "event")
+        told = (record for record in records if record["kind"] == "event")
+        news = (record for record in told if record["name"] != _FREQUENT)
         self._events |= {json.dumps(record, sort_keys=True): record for record in news}
         fresh = len(self._events) - self._stored[0]
         if self._events and (len(self._events), over) != self._stored:

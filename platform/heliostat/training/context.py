@@ -10,6 +10,7 @@ import torch
 from torch.distributed import Store  # type: ignore[attr-defined]
 
 from heliostat.spec import InputError
+from heliostat.training.goodput import Stopwatch
 from heliostat.training.mirror import Mirror
 from heliostat.training.reporter import Reporter
 
@@ -34,6 +35,11 @@ class Context:
     store: Store | None = None
     """What the ranks tell one another beside collectives, where there are several."""
 
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    """Where this rank's seconds go, and whether it moves."""
+    end_stalled: Callable[[str], None] | None = None
+    """Called in another thread, with what is to be said, once this rank has stood still for as long
+    as the spec allows; None where the driver hears of it and ends the attempt."""
     mirror: Mirror | None = None
     """What brings this rank's files to the job's storage; None where all ranks see its folder."""
 

@@ -17,6 +17,7 @@ from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
 from heliostat.training.exporting import export_model
+from heliostat.training.goodput import reached_before
 from heliostat.training.loop import open_store
 from heliostat.training.losses import DivergedError
 from heliostat.training.setup import DataSets, open_data
@@ -66,6 +67,7 @@ class CustomRun:
         not finite; TypeError for what a checkpoint cannot hold. Raises Stopped in a world of one
         that is told to stop, once this call's checkpoint is written.
         """
+        self._context.stopwatch.step_done(step)
         if not self._context.is_main:
             return
         reporter = self._context.reporter
@@ -89,6 +91,7 @@ class CustomRun:
         its next checkpoint. A collective: every rank asks at the same place of its loop, and all
         get the same answer.
         """
+        self._context.stopwatch.move()
         self._told = told_together(self._context) or self._told
         return self._told is not None
 
@@ -122,7 +125,8 @@ class CustomRun:
         self._context.reporter.sync()
         state = {"given": given, "metrics": self._metrics}
         try:
-            self._store.save(step, weights, state, objective=objective)
+            with self._context.stopwatch.during("waited_on_checkpoints"):
+                self._store.save(step, weights, state, objective=objective)
         except NotFiniteError as error:
             raise DivergedError(str(error)) from error
 
@@ -152,8 +156,10 @@ def run_entrypoint(
     )
     torch.manual_seed(spec.seed)
     context.reporter.event("first_step", step=restored["step"] if restored else 0)
+    context.stopwatch.step_done(context.stopwatch.step)
     function(run)
-    store.wait()
+    with context.stopwatch.during("waited_on_checkpoints"):
+        store.wait()
     if run._told:
         raise Stopped("when the loop was told to end", preempted=run._told == "preempted")
     return run._metrics
@@ -214,6 +220,8 @@ def _restore(
 ) -> tuple[dict[str, Any] | None, dict[str, float]]:
     """Return what the user gave to the newest checkpoint that verifies, and the metrics by then."""
     checkpoint, skipped = agreed(context, store.newest)
+    reached = agreed(context, lambda: reached_before(context.folder, context.attempt))
+    context.stopwatch.goes_on_from(checkpoint.step if checkpoint else 0, reached=reached)
     # Rank 0 must not write, and prune, while another rank is still looking.
     barrier()
     if context.is_main:

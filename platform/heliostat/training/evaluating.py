@@ -49,6 +49,7 @@ def evaluate(
             inputs, targets = to_device((batch.inputs, batch.targets), context.device)
             evaluation.update(model, inputs, targets)
             seen += len(batch.index)
+            context.stopwatch.move()
     model.train(was_training)
     sum_over_ranks([seen, *evaluation.state().values()])
     if hasattr(evaluation, "records"):

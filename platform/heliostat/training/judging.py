@@ -8,6 +8,7 @@ import traceback
 from heliostat.spec import InputError
 from heliostat.training.fence import Superseded
 from heliostat.training.losses import DivergedError
+from heliostat.training.stalling import StalledError
 from heliostat.training.stopping import Stopped
 from heliostat.training.storage_away import StorageAway
 from heliostat.training.users_files import is_users_file
@@ -27,6 +28,8 @@ def verdict(error: BaseException) -> Verdict:
         return "storage"
     if isinstance(error, DivergedError):
         return "diverged"
+    if isinstance(error, StalledError):
+        return "stalled"
     if isinstance(error, Mistake):
         return "data" if isinstance(error, WrongTargets) else "user_code"
     if isinstance(error, KeyboardInterrupt):

@@ -19,6 +19,7 @@ from heliostat.training.checkpoints import CheckpointStore, NotFiniteError
 from heliostat.training.context import Context
 from heliostat.training.distributed import barrier
 from heliostat.training.evaluating import evaluate
+from heliostat.training.goodput import reached_before
 from heliostat.training.learners import Learner, build_learners, step
 from heliostat.training.losses import DivergedError, LossWindow
 from heliostat.training.model_settings import apply_settings
@@ -100,7 +101,8 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
         keep(run)
         raise
     select(run)
-    return {**run.progress.selected, **last_look(run)}
+    with context.stopwatch.during("evaluated"):
+        return {**run.progress.selected, **last_look(run)}
 
 
 def training_batches(spec: TrainSpec, setup: Setup, context: Context) -> TrainBatches:
@@ -142,7 +144,7 @@ def advance(run: Run, batches: Epochs, until: int) -> None:
         # ---- the steps of an epoch, or of what is left of it ----------------------------
         epoch, start = divmod(progress.step, batches.steps_per_epoch)
         pace.epoch_begins()
-        for batch in batches.epoch(epoch, start):
+        for batch in context.stopwatch.batches(batches.epoch(epoch, start)):
             run.stopping.check(progress.step)
             seed_step(spec.seed, progress.step, context.rank)
             inputs, targets = to_device((batch.inputs, batch.targets), context.device)
@@ -154,6 +156,7 @@ def advance(run: Run, batches: Epochs, until: int) -> None:
                 run.average.update_parameters(run.model)
 
             progress.step += 1
+            context.stopwatch.step_done(progress.step)
             progress.losses.add(shares)
             if pace.step_done(batch.global_size):
                 context.reporter.event("first_step", step=progress.step)
@@ -168,7 +171,8 @@ def advance(run: Run, batches: Epochs, until: int) -> None:
         # ---- its end --------------------------------------------------------------------
         report_loss(run)
         report_pace(run)
-        improved = evaluate_validation(run)
+        with context.stopwatch.during("evaluated"):
+            improved = evaluate_validation(run)
         if improved or progress.step == until or checkpoint_due(run, epoch + 1):
             save(run, objective=progress.best if improved else None)
 
@@ -240,6 +244,8 @@ def restore(run: Run) -> None:
     """Go on from the newest checkpoint that verifies; without one, begin at step 0."""
     checkpoint, skipped = agreed(run.context, run.store.newest)
     reporter = run.context.reporter
+    reached = agreed(run.context, lambda: reached_before(run.context.folder, run.context.attempt))
+    run.context.stopwatch.goes_on_from(checkpoint.step if checkpoint else 0, reached=reached)
     if run.context.is_main:
         for reason in skipped:
             reporter.event("checkpoint_skipped", reason=reason)
@@ -286,7 +292,8 @@ def save(run: Run, *, objective: float | None = None) -> None:
     if run.average is not None:
         state["trained"] = weights_of(run.model)
     try:
-        run.store.save(progress.step, weights_of(run.evaluated), state, objective=objective)
+        with run.context.stopwatch.during("waited_on_checkpoints"):
+            run.store.save(progress.step, weights_of(run.evaluated), state, objective=objective)
     except NotFiniteError as error:
         raise DivergedError(f"{error} (learning rate {run.learning_rate:g})") from error
 
@@ -298,7 +305,8 @@ def keep(run: Run) -> None:
     """
     if run.progress.saved != run.progress.step:
         save(run)
-    run.store.wait()
+    with run.context.stopwatch.during("waited_on_checkpoints"):
+        run.store.wait()
 
 
 def step_checkpoint_due(run: Run) -> bool:
@@ -368,8 +376,9 @@ def evaluate_validation(run: Run) -> bool:
 
 def select(run: Run) -> None:
     """Put the best checkpoint's weights into the model: a collective."""
-    run.store.wait()
-    barrier()
+    with run.context.stopwatch.during("waited_on_checkpoints"):
+        run.store.wait()
+        barrier()
     best = best_checkpoint(run)
     if not run.progress.selected and run.setup.data.val is not None:
         # No evaluation's weights are left but these, the last.

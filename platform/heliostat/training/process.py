@@ -23,6 +23,7 @@ from heliostat.training.storage import RESULT, SKIPPED, write_json
 from heliostat.training.storage_away import StorageAway
 from heliostat.training.system_metrics import sampling
 from heliostat.training.unsaved import MODEL, persist
+from heliostat.training.watchdog import watched
 
 
 def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> None:
@@ -33,7 +34,7 @@ def train(spec: TrainSpec | EntrypointSpec, context: Context, *, code: Path) -> 
     """
     reporter = context.reporter
     begin_attempt(context)
-    with told_to_journal(context), sampling(context):
+    with told_to_journal(context), sampling(context), watched(context, spec.stall):
         if isinstance(spec, EntrypointSpec):
             metrics = _train_own(spec, context)
         else:
@@ -73,7 +74,8 @@ def _train_spec(spec: TrainSpec, context: Context, code: Path) -> dict[str, floa
     metrics = fit(spec, setup, context)
     if context.is_main:
         reporter.progress(phase="packaging the model")
-    hand_over(spec, setup, context, code)
+    with context.stopwatch.during("packaged"):
+        hand_over(spec, setup, context, code)
     return metrics
 
 
