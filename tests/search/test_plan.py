@@ -12,7 +12,7 @@ from simulated_search import drive, search_in, tune_spec
 
 
 def test_the_plan_of_full_trials() -> None:
-    assert plan(tune_spec()) == Plan(12, (Rung(0, 9, 12, 12),), 108, 12)
+    assert plan(tune_spec()) == Plan(12, (Rung(0, 9, 12, 12),), 108, 108, 12)
 
 
 def test_the_plan_of_asha_tells_the_usual_from_the_most() -> None:
@@ -21,6 +21,7 @@ def test_the_plan_of_asha_tells_the_usual_from_the_most() -> None:
     assert usual == [(1, 27), (3, 9), (9, 3), (27, 1)]
     assert [rung.most for rung in found.rungs] == [27, 25, 23, 21]
     assert found.most_epochs == 27 + 25 * 2 + 23 * 6 + 21 * 18
+    assert found.usual_epochs == 27 + 9 * 2 + 3 * 6 + 18
 
 
 def test_the_plan_of_hyperband_has_its_brackets() -> None:

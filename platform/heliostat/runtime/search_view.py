@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heliostat.runtime.events import SearchProgress, TrialLine
+from heliostat.search.plan import plan
 from heliostat.search.search import Search
 from heliostat.search.trials import ENDED, Trial
 from heliostat.spec import TuneSpec
@@ -22,7 +23,7 @@ def progress_of(search: Search, spec: TuneSpec, seconds: float) -> SearchProgres
         total=spec.trials,
         best=line_of(best, spec) if best else None,
         epochs=search.epochs_spent,
-        seconds_left=_seconds_left(spec, ended, seconds),
+        seconds_left=_seconds_left(spec, ended, search.epochs_spent, seconds),
     )
 
 
@@ -50,9 +51,13 @@ def _note(trial: Trial) -> str:
     return ""
 
 
-def _seconds_left(spec: TuneSpec, ended: int, seconds: float) -> float | None:
-    by_trials = seconds / ended * (spec.trials - ended) if spec.trials and ended else None
-    minutes = spec.budget.minutes
-    by_time = max(0.0, 60 * minutes - seconds) if minutes else None
-    left = [each for each in (by_trials, by_time) if each is not None]
+def _seconds_left(spec: TuneSpec, ended: int, epochs: int, seconds: float) -> float | None:
+    planned = plan(spec).usual_epochs
+    if planned is not None and epochs:
+        # Ended trials say little where most are to be stopped early.
+        left = [seconds / epochs * max(0, planned - epochs)]
+    else:
+        left = [seconds / ended * (spec.trials - ended)] if spec.trials and ended else []
+    if spec.budget.minutes:
+        left.append(max(0.0, 60 * spec.budget.minutes - seconds))
     return min(left, default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from heliostat.search.asha import asha_rungs
@@ -35,6 +35,8 @@ class Plan:
     rungs: tuple[Rung, ...]
     most_epochs: int | None
     """The most epochs that all trials can take together; None where nobody knows."""
+    usual_epochs: int | None
+    """Those that they take where trials come in any order; None where nobody knows."""
     most_legs: int | None
 
 
@@ -42,8 +44,9 @@ def plan(spec: TuneSpec) -> Plan:
     """Return what a search by `spec` is going to do."""
     trials, whole = _trials(spec), whole_trial(spec)
     rungs = tuple(_rungs(spec, trials, whole))
-    costs = [limit for limit in (spec.budget.epochs, _epochs(rungs)) if limit is not None]
-    return Plan(trials, rungs, min(costs, default=None), _legs(spec, rungs))
+    most = _within(spec.budget.epochs, _epochs(rungs, [rung.most for rung in rungs]))
+    usual = _within(spec.budget.epochs, _epochs(rungs, [rung.trials for rung in rungs]))
+    return Plan(trials, rungs, most, usual, _legs(spec, rungs))
 
 
 def _trials(spec: TuneSpec) -> int | None:
@@ -86,13 +89,18 @@ def _hyperband(settings: Hyperband, trials: int | None, whole: int) -> Iterator[
         bracket += 1
 
 
-def _epochs(rungs: tuple[Rung, ...]) -> int | None:
+def _within(budget: int | None, epochs: int | None) -> int | None:
+    return min((limit for limit in (budget, epochs) if limit is not None), default=None)
+
+
+def _epochs(rungs: tuple[Rung, ...], trials: Sequence[int | None]) -> int | None:
+    """Return the epochs of all trials, of which `trials` come to each rung."""
     total, before = 0, (0, 0)
-    for rung in rungs:
-        if rung.epochs is None or rung.most is None:
+    for rung, count in zip(rungs, trials, strict=True):
+        if rung.epochs is None or count is None:
             return None
         below = before[1] if before[0] == rung.bracket else 0
-        total += rung.most * (rung.epochs - below)
+        total += count * (rung.epochs - below)
         before = (rung.bracket, rung.epochs)
     return total
 
