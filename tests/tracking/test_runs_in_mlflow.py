@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from heliostat.spec.problems import InputError
 from heliostat.tracking import tags as tag
 from heliostat.tracking.listing import list_runs
-from heliostat.tracking.runs import beat, finish, settle
+from heliostat.tracking.runs import beat, finish, open_run, settle
 
 
 def test_a_restarted_job_goes_on_in_its_own_run(start: Callable[..., str], uri: str) -> None:
@@ -33,10 +33,38 @@ def test_a_restarted_job_goes_on_in_its_own_run(start: Callable[..., str], uri: 
     assert run.data.tags[tag.PID] == str(os.getpid())
 
 
+def test_a_run_that_a_slow_server_made_twice_is_there_once_in_the_end(
+    start: Callable[..., str], uri: str, client: MlflowClient
+) -> None:
+    """A request to make it timed out, was sent again, and both were carried out: one late."""
+    run_id = start()
+    client.log_metric(run_id, "loss", 1.0)
+    run = client.get_run(run_id)
+    for again in (start, lambda: finish(uri, run_id, "FINISHED")):
+        client.create_run(
+            run.info.experiment_id, start_time=run.info.start_time, tags=run.data.tags
+        )
+        assert again() in (run_id, None)
+        assert [found.info.run_id for found in client.search_runs([run.info.experiment_id])] == [
+            run_id
+        ]
+
+
+def test_no_run_ends_before_it_began_where_the_clock_was_set_back(
+    uri: str, client: MlflowClient
+) -> None:
+    began = time.time() + 3600
+    run_id = open_run(uri, experiment="digits", name="j", job="later", tags={}, started=began)
+    finish(uri, run_id, "FINISHED")
+    info = client.get_run(run_id).info
+    assert info.end_time == info.start_time == int(began * 1000)
+
+
 def test_only_runs_that_are_silent_and_dead_are_settled(
     start: Callable[..., str], uri: str, client: MlflowClient
 ) -> None:
-    dead, alive, done, fresh = (start(job) for job in ("dead", "alive", "done", "fresh"))
+    began = time.time() - 300
+    dead, alive, done, fresh = (start(j, started=began) for j in ("dead", "alive", "done", "fresh"))
     finish(uri, done, "FINISHED")
     said = int(time.time()) - 200
     for run_id in (dead, alive, done):

@@ -6,7 +6,7 @@ import getpass
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -62,13 +62,7 @@ def open_run(
         client = connect(uri)
         experiment_id = _experiment_id(client, experiment, artifact_root)
         alive = {**tags, **_signs_of_life(), tag.JOB: job}
-        # The runs of a search's trials have the same job: the search's own began first.
-        found = client.search_runs(
-            [experiment_id],
-            f"tags.`{tag.JOB}` = '{job}'",
-            max_results=1,
-            order_by=["attributes.start_time ASC"],
-        )
+        found = _runs_of(client, experiment_id, job)
         if not found:
             by_hand = {**alive, "mlflow.user": getpass.getuser()}
             run = client.create_run(
@@ -79,6 +73,7 @@ def open_run(
             )
             return str(run.info.run_id)
         run_id = str(found[0].info.run_id)
+        _delete_doubles(client, found, run_id)
         client.update_run(run_id, status="RUNNING")
         _set(client, run_id, alive)
         for of_the_end in {tag.ENDED_BECAUSE, tag.VERDICT} & found[0].data.tags.keys():
@@ -97,7 +92,11 @@ def finish(uri: str, run_id: str, status: str, *, tags: Mapping[str, str] | None
     with reaching(uri):
         client = connect(uri)
         _set(client, run_id, tags or {})
-        began = client.get_run(run_id).info.start_time
+        run = client.get_run(run_id)
+        began = run.info.start_time
+        if tag.TRIAL not in run.data.tags and tag.JOB in run.data.tags:
+            job = run.data.tags[tag.JOB]
+            _delete_doubles(client, _runs_of(client, run.info.experiment_id, job), run_id)
         # A clock may have been set back: no run ends before it began.
         client.set_terminated(run_id, status, end_time=max(int(time.time() * 1000), began))
 
@@ -205,6 +204,25 @@ def _experiment_id(client: MlflowClient, name: str, artifact_root: str | None) -
             f" mlflow experiments restore --experiment-id {found.experiment_id}",
         )
     return str(found.experiment_id)
+
+
+def _runs_of(client: MlflowClient, experiment_id: str, job: str) -> list[Run]:
+    """Return the job's own run and what doubles it, that one first; not those of its trials."""
+    found = client.search_runs(
+        [experiment_id],
+        f"tags.`{tag.JOB}` = '{job}'",
+        max_results=1000,
+        order_by=["attributes.start_time ASC"],
+    )
+    own = [run for run in found if tag.TRIAL not in run.data.tags]
+    return sorted(own, key=lambda run: (not run.data.metrics, run.info.start_time, run.info.run_id))
+
+
+def _delete_doubles(client: MlflowClient, runs: Sequence[Run], own: str) -> None:
+    """Delete the empty runs that a slow server made of a request that was sent again."""
+    for run in runs:
+        if run.info.run_id != own and not run.data.metrics:
+            client.delete_run(run.info.run_id)
 
 
 def _signs_of_life() -> dict[str, str]:
