@@ -21,11 +21,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from cluster_jobs import measure_many
 from measuring import BIN, HERE, read_lines, run_command
 from pairs import ROOT, machine, say, write
 from table import HEADER, Row
 
+IDLE_SECONDS = 60
+"""How long a run waits, at most, for the machine to come to rest."""
 PARTS = ("starting", "many")
 SPEC = ROOT / "jobs" / "digits" / "train.yaml"
 PEER = HERE / "cluster_peer"
@@ -83,6 +86,7 @@ def measure_starting(work: Path, pairs: int, env: Mapping[str, str]) -> Any:
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
     for number in range(-1, pairs):  # the first of each warms the machine's caches
         for name in list(sides)[:: 1 if number % 2 == 0 else -1]:
+            wait_until_idle()
             stages = sides[name](work / f"{number}-{name}", env)
             say(f"starting, pair {number + 1}, {name}: {stages}")
             if number >= 0:
@@ -94,6 +98,16 @@ def measure_starting(work: Path, pairs: int, env: Mapping[str, str]) -> Any:
         print(Row(f"submit to {stage.replace('_', ' ')}, s", ours, theirs, wanted))
     print(flush=True)
     return runs
+
+
+def wait_until_idle() -> None:
+    """Wait for what the last job left to do: its end, and the workers for the next one."""
+    quiet = 0
+    for _ in range(IDLE_SECONDS):
+        quiet = quiet + 1 if psutil.cpu_percent(interval=1.0) < 20 else 0
+        if quiet == 3:
+            return
+    say("the machine is not idle")
 
 
 def our_stages(folder: Path, env: Mapping[str, str]) -> dict[str, float]:

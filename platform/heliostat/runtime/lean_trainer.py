@@ -6,6 +6,7 @@ for. Ray Train offers no setting for these; the names are those of the Ray that 
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ray
@@ -30,6 +31,15 @@ UNUSED = (
 )
 
 
+SETTINGS = {
+    # The controller looks after its workers twice a second instead of every two seconds, so that
+    # the end of training is seen soon; more often takes processor time from small machines.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
+}
+"""What the controller reads of the environment."""
+
+
 class LeanTrainer(DataParallelTrainer):
     """Runs a training function on workers, and can be aborted; what it leaves out is `UNUSED`."""
 
@@ -50,18 +60,13 @@ class LeanTrainer(DataParallelTrainer):
         return [callback for callback in callbacks if not isinstance(callback, UNUSED)]
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
-        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-        quiet = {"RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0"}
-        # Who watches for preemptions in `leaving`'s place would be an actor more, and would end
-        # the group by Ray Train's own rules.
-        unwatched = {ENABLE_PREEMPTION_WATCHER_ENV_VAR: "0"}
-        environment = {"env_vars": quiet | get_env_vars_to_propagate() | unwatched}
         return self._run_controller(
-            settings, num_cpus=0, label_selector=here, runtime_env=environment
+            TrainController, settings, runtime_env={"env_vars": _settings()}
         )
 
-    def _run_controller(self, settings: dict[str, Any], **options: Any) -> Any:
-        actor: Any = ray.remote(**options)(TrainController)
+    def _run_controller(self, kind: type, settings: dict[str, Any], **options: Any) -> Any:
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        actor: Any = ray.remote(num_cpus=0, label_selector=here, **options)(kind)
         self._controller = actor.remote(**settings)
         if self._aborted:
             ray.kill(self._controller)
@@ -69,19 +74,34 @@ class LeanTrainer(DataParallelTrainer):
         return ray.get(self._controller.get_result.remote())
 
 
-class EmbeddedTrainer(LeanTrainer):
-    """On a Ray of one machine that is this job's own.
+class QuickTrainer(LeanTrainer):
+    """Takes workers that Ray started, and that did their imports, ahead of time.
 
-    It cannot grow, so the autoscaler's actor is left out too. And the controller gets no runtime
-    environment: its actors would inherit it, and Ray would start processes for them instead of
-    taking the workers that it started, and that did their imports, ahead of time.
+    For a cluster that cannot grow: the autoscaler's actor is left out too. And the controller
+    gets no runtime environment: its actors would inherit it, and Ray would start processes for
+    them instead.
     """
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
         policy = settings["scaling_policy"]
         if isinstance(policy, FixedScalingPolicy):
             settings["scaling_policy"] = _FixedWorkers(policy.scaling_config)
-        return self._run_controller(settings, num_cpus=0)
+        return self._run_controller(_Controller, {**settings, "environment": _settings()})
+
+
+class _Controller(TrainController):
+    """Is told what others read of the environment.
+
+    Ray Train makes a runtime environment for the workers of such variables where it finds them.
+    """
+
+    def __init__(self, environment: dict[str, str], **settings: Any) -> None:
+        before = {name: os.environ.get(name) for name in environment}
+        os.environ.update(environment)
+        super().__init__(**settings)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
 
 
 class _FixedWorkers(FixedScalingPolicy):
@@ -92,3 +112,13 @@ class _FixedWorkers(FixedScalingPolicy):
 
     def _maybe_send_resource_request(self) -> None:
         """Nobody would answer."""
+
+
+def _settings() -> dict[str, str]:
+    """Return the variables that the controller is to find: ours, and the driver's own."""
+    return SETTINGS | get_env_vars_to_propagate() | _UNWATCHED
+
+
+_UNWATCHED = {ENABLE_PREEMPTION_WATCHER_ENV_VAR: "0"}
+"""Who watches for preemptions in `leaving`'s place would be an actor more, and would end the group
+by Ray Train's own rules."""

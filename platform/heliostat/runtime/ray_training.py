@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from heliostat import spec as specs
-from heliostat.runtime import stop_sign
+from heliostat.runtime import ahead, stop_sign
 from heliostat.runtime.events import Event
 from heliostat.runtime.job import Job
 from heliostat.runtime.job_storage import for_workers
@@ -56,6 +56,8 @@ def run_attempt(
         "cluster": "RAY_ADDRESS" in os.environ,
         **for_workers(job, attempt),
     }
+    if not spec.env and (package := ahead.package()):
+        config["package"] = package
     if "models" in config:
         put_models(config["spec"], config["models"])
     name = _group(job, attempt)
@@ -130,10 +132,7 @@ def _follow(over: threading.Event, watch: Callable[[], None], seconds: float) ->
 def _trainer(config: dict[str, Any], resources: Resources, name: str) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
 
-    from heliostat.runtime.lean_trainer import EmbeddedTrainer, LeanTrainer
-
-    trainer = LeanTrainer if os.environ.get("RAY_ADDRESS") else EmbeddedTrainer
-    return trainer(
+    return _kind(config)(
         train_worker,
         train_loop_config=config,
         backend_config=TorchRendezvous(),
@@ -150,3 +149,10 @@ def _trainer(config: dict[str, Any], resources: Resources, name: str) -> Any:
             failure_config=FailureConfig(max_failures=0),
         ),
     )
+
+
+def _kind(config: dict[str, Any]) -> Any:
+    from heliostat.runtime.lean_trainer import LeanTrainer, QuickTrainer
+
+    ahead_of_time = "package" in config or not os.environ.get("RAY_ADDRESS")
+    return QuickTrainer if ahead_of_time else LeanTrainer

@@ -11,18 +11,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, nullcontext, redirect_stderr, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
-from heliostat.runtime import kernel_memory
+from heliostat.runtime import ahead, kernel_memory
 from heliostat.runtime.home import home
 from heliostat.spec import InputError, Resources
-
-POLLING = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
-"""Ray Train's controller looks after its workers twice a second instead of every two seconds, so
-that the end of training is seen soon; more often takes processor time from small machines."""
 
 EMBEDDED = {
     "RAY_AUTH_MODE": "token",
@@ -40,18 +36,11 @@ AHEAD: dict[Library, dict[str, str]] = {
 }
 
 WORKERS = {
-    **POLLING,
-    # An actor that watches for preemptions, which this machine has none of, would cost a process
-    # of 3 s of a core to start.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
     # Tensors on huge pages where the kernel lends them (3 to 8 % more images/s on the CPU), and
     # not a pool of memory for each of the many threads that Ray keeps in a worker.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2",
 }
-"""What an embedded Ray's processes inherit, and this one must not have afterwards: Ray Train would
-hand on what it finds set as a runtime environment of its own, for which the workers that were
-started ahead are not the right ones."""
+"""What Ray's processes inherit of a node."""
 
 
 def beginning() -> str:
@@ -61,60 +50,78 @@ def beginning() -> str:
 
 @contextmanager
 def ray_session(
-    log: Path, *, library: Library = "ray.train", code: Path | None = None
+    log: Path, *, library: Library = "ray.train", code: Path | None = None, quick: bool = False
 ) -> Iterator[None]:
     """Connect to `RAY_ADDRESS`, or start an embedded Ray on loopback, and end it afterwards.
 
     What Ray has to say goes to the file `log`; `library` is what the driver will use of it. The
-    folder `code` goes to the workers of a cluster, unless it travelled with the job.
+    folder `code` goes to the workers of a cluster, unless it travelled with the job. With `quick`,
+    and a package (`ahead.package`), they are ones that were started ahead, and fetch it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     # Ray prints some of what it has to say to `sys.stderr`, whatever its loggers are told.
     with log.open("a", buffering=1, encoding="utf-8") as output, redirect_stderr(output):
-        start(log, library, code)
+        start(log, library, code, quick=quick)
         try:
             with _leaving_in_order():
                 yield
         finally:
             import ray
 
+            if quick:
+                ahead.start_for_the_next()
             ray.shutdown()
 
 
-def start(log: Path, library: Library = "ray.train", code: Path | None = None) -> None:
+def start(
+    log: Path,
+    library: Library = "ray.train",
+    code: Path | None = None,
+    *,
+    quick: bool = False,
+) -> None:
     """Connect or start, as `ray_session` does; `log`'s folder is there."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-    for name, value in (POLLING if address else EMBEDDED).items():
-        os.environ.setdefault(name, value)
+    if not address:
+        for name, value in EMBEDDED.items():
+            os.environ.setdefault(name, value)
     if not address and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file())
     if not address:
         # A head that is to survive its end keeps its state there; this Ray is no such head.
         os.environ.pop("RAY_REDIS_ADDRESS", None)
-    import ray
 
     _log_to(log)
-    if not address:
-        # It takes 2 s to import, and ray.init waits for other processes most of its time.
-        importing = threading.Thread(target=import_module, args=(library,), daemon=True)
-        importing.start()
+    # It takes 2 s to import, and ray.init waits for other processes most of its time.
+    importing = threading.Thread(target=import_module, args=(library,), daemon=True)
+    importing.start()
+    if address:
+        _connect(address, code, quick=quick)
+    else:
         with _environment({**WORKERS, **AHEAD[library]}):
             _start_here()
-        importing.join()
-        return
-    try:
-        ray.init(
-            address="auto",
-            configure_logging=False,
-            log_to_driver=False,
-            runtime_env=_travelling(code),
-        )
-    except (ConnectionError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError.of(
-            f"no Ray cluster answers at {address}: {reason}", valid="start it or unset RAY_ADDRESS"
-        ) from error
+    importing.join()
+
+
+def _connect(address: str, code: Path | None, *, quick: bool) -> None:
+    import ray
+
+    travelling = _travelling(code)
+    with ahead.without_environment() if quick else nullcontext():
+        try:
+            ray.init(
+                address="auto",
+                configure_logging=False,
+                log_to_driver=False,
+                runtime_env=travelling,
+            )
+        except (ConnectionError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError.of(
+                f"no Ray cluster answers at {address}: {reason}",
+                valid="start it or unset RAY_ADDRESS",
+            ) from error
 
 
 def _start_here() -> None:

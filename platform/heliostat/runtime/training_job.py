@@ -158,7 +158,10 @@ def _ray_attempts(
     show(Note(f"job {job.id}: logs in {job.folder / 'logs'}"))
     show(Phase(beginning()))
     published = publishing(job)
-    session = ray_session(job.folder / "logs" / "ray.log", code=kept_code.copy_of(job.folder))
+    # A library may read a variable when it is imported: then it must not be imported yet.
+    quick = not spec.env
+    code = kept_code.copy_of(job.folder)
+    session = ray_session(job.folder / "logs" / "ray.log", code=code, quick=quick)
     with session, ExitStack() as running:
         # First what may be refused: a thread that is amid torch would end the process in disorder.
         collector = running.enter_context(collecting(job, published))

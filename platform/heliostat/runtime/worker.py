@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliostat.runtime import environment
+from heliostat.runtime import ahead, environment
 from heliostat.runtime.leaving import noticed
 from heliostat.runtime.model_files import with_models_here
 from heliostat.runtime.node import Place, place_of
@@ -69,6 +69,8 @@ def work_as(
     spec = _spec(config)
     with place_of(config, rank=rank) as place:
         _write_output_to(place.log)
+        if "package" in config:
+            ahead.bring(config["package"])
         make_importable(config["code"])
         _work({**config, "began": began}, spec, place, rank, local_rank, world_size, node)
 

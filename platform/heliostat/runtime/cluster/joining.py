@@ -58,6 +58,7 @@ def join(head: str, token: str | None, *, show: Callable[[str], None]) -> Joined
         try:
             node.start_node(head, dashboard)
             _wait_until_it_is_up()
+            node.start_workers_ahead(head)
         except BaseException:
             stop_part("ray")
             raise

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from heliostat.runtime import ahead
 from heliostat.runtime.cluster import processes, start_hook
 from heliostat.runtime.cluster.asking import Cluster, ClusterAway, token
 from heliostat.runtime.cluster.ports import LOOPBACK
@@ -18,7 +19,7 @@ from heliostat.runtime.cluster.running import folder, log, record
 from heliostat.runtime.cluster.settings import Settings
 from heliostat.runtime.cluster.turns import TURNS
 from heliostat.runtime.home import home
-from heliostat.runtime.session import token_file
+from heliostat.runtime.session import WORKERS, token_file
 from heliostat.spec import InputError
 from heliostat.tracking.standing import Option, Standing
 
@@ -38,6 +39,8 @@ _ALWAYS = {
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     # Ray gives up a job that has waited for its turn for 15 minutes.
     "RAY_JOB_START_TIMEOUT_SECONDS": str(30 * 24 * 3600),
+    **WORKERS,
+    **ahead.NODE,
 }
 
 _ERROR = re.compile(r"Error|Exception")
@@ -78,6 +81,11 @@ def start_node(head: str, dashboard: str) -> Standing:
     env = _environment(loopback=False)
     process = processes.start(command, env, log=log("ray"), cwd=folder())
     return record("ray", process.pid, dashboard, {"role": "node", "head": head})
+
+
+def start_workers_ahead(gcs: str) -> None:
+    """Have the nodes of the cluster whose GCS is at `gcs` start workers for the jobs to come."""
+    ahead.start_missing(gcs, _environment(loopback=False))
 
 
 def answers(head: Standing) -> bool:

@@ -65,6 +65,7 @@ def up(wanted: Wanted, *, show: Callable[[str], None]) -> Up:
             _start(settings, missing)
             _wait_until_they_answer(settings)
             if "ray" in missing:
+                node.start_workers_ahead(settings.ray)
                 _end_lost_jobs()
         except BaseException:
             if "mlflow" in missing:
