@@ -6,7 +6,6 @@ their manifests come, for the record.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from heliostat.runtime import job_storage
 from heliostat.runtime.events import Event, Note
 from heliostat.runtime.job import Job
+from heliostat.training.priorities import come_after_training
 from heliostat.training.storage_away import AWAY, StorageAway, patiently, reason
 
 if TYPE_CHECKING:
@@ -171,8 +171,7 @@ def publishing(job: Job) -> Future[Store | None]:
         return published
 
     def publish() -> None:
-        # A thread has a priority of its own on Linux: Ray's start comes first.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        come_after_training(19)  # and after Ray's start
         try:
             store = job_storage.open_storage(job)
             if store is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from heliostat.spec import EntrypointSpec, InputError, TrainSpec
 from heliostat.tracking.attempt_rows import AttemptRows
 from heliostat.tracking.server import tracking_uri
 from heliostat.training.journal import read_all
+from heliostat.training.priorities import come_after_training
 from heliostat.training.stalling import StalledError
 from heliostat.training.storage import RESULT, read_json
 from heliostat.training.storage_away import StorageAway
@@ -259,8 +259,7 @@ class Preflight:
             raise self._error
 
     def _try(self) -> None:
-        # A thread has a priority of its own on Linux: the workers' start comes first.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        come_after_training(19)  # and after the workers' start
         from heliostat.training.custom import set_up_own
         from heliostat.training.setup import set_up
 

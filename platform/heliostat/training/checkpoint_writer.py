@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from heliostat.training.priorities import come_after_training
 from heliostat.training.storage_away import StorageAway
 from heliostat.training.unsaved import CHECKPOINT, Unsaved, next_pause, told_as_os_errors, why
 
@@ -109,6 +110,7 @@ class Writer:
         return max(rated, key=lambda entry: entry[0])[1]
 
     def _run(self) -> None:
+        come_after_training()
         pause = 0.0
         while (snapshot := self._next()) is not None:
             try:

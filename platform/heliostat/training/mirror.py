@@ -19,6 +19,7 @@ from pathlib import Path
 from heliostat.data.stores import Store
 from heliostat.training.fence import Fence, Superseded
 from heliostat.training.mirrored_checkpoints import MirroredCheckpoints
+from heliostat.training.priorities import come_after_training
 from heliostat.training.storage import LEG_END
 from heliostat.training.storage_away import AWAY, PATIENCE_SECONDS, patiently, reason
 from heliostat.training.unsaved import UPLOAD, Unsaved
@@ -146,8 +147,7 @@ class Mirror:
             self._fence.check()
 
     def _run(self) -> None:
-        # A thread has a priority of its own on Linux: training comes first.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        come_after_training()
         pause, away = self._every, False
         while not self._stop.wait(pause):
             began = time.monotonic()
