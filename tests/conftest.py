@@ -17,6 +17,7 @@ _ONE_WORKERS = ("chaos", "cluster", "integration")
 """Folders whose tests share what is dear to start: one of pytest-xdist's workers has all of one."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares fixtures, and begin with the longest."""
     places = {item: item.path.relative_to(ROOT / "tests").parts for item in items}

@@ -106,10 +106,7 @@ def without_environment() -> Iterator[None]:
 
 
 def bring(package: Mapping[str, str]) -> None:
-    """Have the driver's code on this node, and work in it, as Ray does for who asks it to.
-
-    It lies where the driver has it: paths lead there.
-    """
+    """Have the driver's code on this node, where the driver has it: paths lead there."""
     root = Path(package["root"])
     if not root.is_dir():
         import ray
@@ -118,7 +115,6 @@ def bring(package: Mapping[str, str]) -> None:
         gcs: Any = ray._private.worker.global_worker.gcs_client  # type: ignore[attr-defined]
         root.parent.mkdir(parents=True, exist_ok=True)
         asyncio.run(download_and_unpack_package(package["uri"], str(root.parent), gcs))
-    os.chdir(root)
 
 
 def start_for_the_next() -> None:
