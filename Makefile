@@ -28,7 +28,7 @@ demo: .venv/.installed-base ## train on handwritten digits, register the model, 
 	  "What is remembered, as tables:                  $(BIN)/helio runs   $(BIN)/helio models"
 
 # Two at a time: while one test waits for its Ray to start, another computes.
-PARALLEL = -n 2 --dist loadgroup
+PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/.installed-test ## run the tests, less those marked slow
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --durations=12

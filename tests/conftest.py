@@ -13,18 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 # Names of the surroundings that would lead a test to somebody's real server or cluster.
 _SURROUNDINGS = ("HELIO_CLUSTER", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RAY_ADDRESS")
 
-_ONE_WORKERS = ("chaos", "cluster", "integration")
-"""Folders whose tests share what is dear to start: one of pytest-xdist's workers has all of one."""
+_LONGEST = ("chaos", "cluster", "integration")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares fixtures, and begin with the longest."""
-    places = {item: item.path.relative_to(ROOT / "tests").parts for item in items}
-    for item, place in places.items():
-        group = place[0] if place[0] in _ONE_WORKERS else "/".join(place)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: places[item][0] not in _ONE_WORKERS)
+    """Begin with the longest: of two workers none is then alone with them at the end."""
+    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in _LONGEST)
 
 
 @pytest.fixture
