@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -55,8 +54,6 @@ def wrap(loss: nn.Module, model: nn.Module, device: torch.device) -> nn.Module:
     # bucket. DDP lays out its buckets anew after a process's first step, so that the step after a
     # resume would differ in the last bits; where it looks for unused parameters it never does.
     same_layout = device.type == "cpu" and dist.get_world_size() > 2
-    if same_layout:
-        warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
     return DistributedDataParallel(
         loss,
         device_ids=[device.index] if device.type == "cuda" else None,
