@@ -158,7 +158,7 @@ def test_training_goes_on_while_the_storage_is_away(
     [
         ({"AWS_ENDPOINT_URL": s3_support.AWAY}, "the S3 endpoint does not answer"),
         ({"HELIO_STORAGE": "s3://nobody-has-this-bucket/x"}, "there is no bucket 'nobody-has-"),
-        ({"HELIO_STORAGE": "gs://bucket/x"}, "'gs://bucket/x/"),
+        ({"HELIO_STORAGE": "gs://bucket/x"}, "'gs://bucket/x' is nowhere"),
     ],
 )
 def test_a_storage_that_is_not_there_is_said_before_anything_is_trained(
