@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from heliostat.training.verdicts import Verdict
+if TYPE_CHECKING:
+    # The command line loads this module, and no other room's, before it knows what it is asked.
+    from heliostat.training.verdicts import Verdict
 
 Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
 """As MLflow spells it. RUNNING: left to itself, on a cluster, by the person who watched it."""

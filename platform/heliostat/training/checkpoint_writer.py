@@ -90,9 +90,11 @@ class Writer:
         self.check()
 
     def abandon(self) -> None:
-        """Return when nothing is being written; what was refused is given up."""
+        """Return when what waits is written; what is refused is given up at once."""
         thread = self._thread
-        self._give_up()
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
         if thread is not None:
             thread.join()
 
@@ -118,6 +120,8 @@ class Writer:
                     self._write(snapshot)
             except OSError as error:
                 self._unsaved.failed(CHECKPOINT, why(error, self._place))
+                if self._abandoned:
+                    self._give_up()
                 pause = next_pause(pause)
                 self._rest(pause)
             except BaseException as error:

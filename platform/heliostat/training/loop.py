@@ -100,6 +100,9 @@ def fit(spec: TrainSpec, setup: Setup, context: Context) -> dict[str, float]:
     except Stopped:
         keep(run)
         raise
+    except Exception:
+        run.store.abandon()  # the next attempt goes on from what was handed over by now
+        raise
     select(run)
     with context.stopwatch.during("evaluated"):
         return {**run.progress.selected, **last_look(run)}

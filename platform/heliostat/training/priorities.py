@@ -6,7 +6,7 @@ import os
 import threading
 
 
-def come_after_training(niceness: int = 10) -> None:
+def come_after_training(niceness: int = 5) -> None:
     """Lower this thread's priority, which on Linux is its own, to that of work beside training.
 
     One that is lower already stays: raising it is root's right.
