@@ -121,7 +121,7 @@ class CheckpointStore:
         self._writer.wait()
 
     def abandon(self) -> None:
-        """Return when nothing is being written; what could not be is given up."""
+        """Return when what waits is written; what is refused is given up at once."""
         self._writer.abandon()
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
